@@ -53,14 +53,14 @@ func handleOne(publish func(context.Context, *broker.Engine) error, h event.Hand
 		return err
 	}, opts...)
 	if err := errors.Join(err, s.Start(ctx)); err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	if err := publish(ctx, b); err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	<-handled
 	if err := s.Stop(ctx); err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 }
 
@@ -101,7 +101,7 @@ func ExampleServer_Run() {
 	server := event.NewServer(quietBroker(), "billing", event.DrainTimeout(20*time.Second))
 	err := SubscribeOrderCreated(server, func(context.Context, *OrderCreated) error { return nil })
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
 	}
 	time.AfterFunc(time.Millisecond, stop) // what the signal does
 	fmt.Println(server.Run(ctx))
