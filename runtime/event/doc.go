@@ -73,8 +73,8 @@
 //
 // # Errors
 //
-// Errors are decided by errors.Is, see [ErrNilEvent] and its neighbours. Each
-// error of publishing also says what became of the event: broker.ErrNotDelivered,
+// Callers decide by errors.Is; the variables of this package say why something
+// failed. Each error of publishing also says what became of the event: broker.ErrNotDelivered,
 // broker.ErrUncertain or broker.ErrRejected. To publish again after ErrUncertain
 // without a second event, give both attempts the same [WithID].
 //

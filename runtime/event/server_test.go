@@ -263,11 +263,13 @@ func TestSubscribeRefusesContradictions(t *testing.T) {
 			`event: subscribe shop.v0.Field: conflicting subscriptions: type "shop.v0.Field" is handled for micro.event.v1.HeaderField already on topic "shop.fields", queue "billing"`,
 		},
 		{
-			"other options", &event.Spec{Topic: "shop.fields", Type: "x"}, []event.SubscribeOption{event.Concurrency(4), event.IgnoreUnknownTypes()},
+			"other options", &event.Spec{Topic: "shop.fields", Type: "x"},
+			[]event.SubscribeOption{event.Concurrency(4), event.IgnoreUnknownTypes()},
 			`event: subscribe x: conflicting subscriptions: options differ from those of micro.event.v1.HeaderField on topic "shop.fields", queue "billing": concurrency 4 against 1, unknown types "ignored" against ""`,
 		},
 		{
-			"raw twice", &event.Spec{Topic: "shop.fields", Type: "x"}, []event.SubscribeOption{event.AcceptRaw("application/json")},
+			"raw twice", &event.Spec{Topic: "shop.fields", Type: "x"},
+			[]event.SubscribeOption{event.AcceptRaw("application/json")},
 			`event: subscribe x: conflicting subscriptions: micro.event.v1.HeaderField accepts raw messages already on topic "shop.fields", queue "billing"`,
 		},
 		{"same type on another queue", fieldSpec, []event.SubscribeOption{event.Queue("audit")}, ""},
