@@ -106,6 +106,8 @@ func (c *testCase) request(t testing.TB) *pluginpb.CodeGeneratorRequest {
 	return req
 }
 
+// readImage returns the files of an image, and before them those that it was built
+// without: the option schema and its import.
 func readImage(t testing.TB, path string) []*descriptorpb.FileDescriptorProto {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -116,13 +118,14 @@ func readImage(t testing.TB, path string) []*descriptorpb.FileDescriptorProto {
 	if err := proto.Unmarshal(b, &image); err != nil {
 		t.Fatal(err)
 	}
-	return image.File
+	return append(compile(t, map[string]string{schema.Path: string(schema.Options())}), image.File...)
 }
 
-// compile compiles the sources, the option schema among them, and returns the
-// descriptors of all files in topological order.
+// compile compiles the sources, which may import the option schema, and returns
+// the descriptors of all files in topological order.
 func compile(t testing.TB, sources map[string]string) []*descriptorpb.FileDescriptorProto {
 	t.Helper()
+	names := slices.Sorted(maps.Keys(sources))
 	if _, ok := sources[schema.Path]; !ok {
 		sources = maps.Clone(sources)
 		sources[schema.Path] = string(schema.Options())
@@ -131,7 +134,7 @@ func compile(t testing.TB, sources map[string]string) []*descriptorpb.FileDescri
 		Resolver:       protocompile.WithStandardImports(&protocompile.SourceResolver{Accessor: protocompile.SourceAccessorFromMap(sources)}),
 		SourceInfoMode: protocompile.SourceInfoStandard,
 	}
-	files, err := compiler.Compile(context.Background(), slices.Sorted(maps.Keys(sources))...)
+	files, err := compiler.Compile(context.Background(), names...)
 	if err != nil {
 		t.Fatal(err)
 	}
