@@ -1,6 +1,10 @@
 package broker
 
-import "time"
+import (
+	"errors"
+	"log/slog"
+	"time"
+)
 
 // Hooks observe what a broker does. Each may be called concurrently, must not
 // block, and must not keep the message. A nil hook is replaced by one that logs
@@ -38,4 +42,47 @@ type PoisonInfo struct {
 	Message      *Message // without body and header when it could not be decoded
 	Attempts     int
 	Err          error
+}
+
+// withDefaults replaces each nil hook by one that logs.
+func (h Hooks) withDefaults(l *slog.Logger) Hooks {
+	if h.Connected == nil {
+		h.Connected = func(address string) { l.Info("broker: connected", "address", address) }
+	}
+	if h.Lost == nil {
+		h.Lost = func(address string, err error) {
+			l.Warn("broker: connection lost", "address", address, "error", err)
+		}
+	}
+	if h.Retry == nil {
+		h.Retry = func(r RetryInfo) {
+			l.Warn("broker: attempt failed", append(describe(r.Topic, r.Queue, r.Message, r.Err),
+				"attempt", r.Attempt, "retry_in", r.Delay)...)
+		}
+	}
+	if h.DeadLettered == nil {
+		h.DeadLettered = func(p PoisonInfo) {
+			l.Error("broker: message dead-lettered", append(describe(p.Topic, p.Queue, p.Message, p.Err),
+				"attempts", p.Attempts, "dead_letter", p.DeadLetter)...)
+		}
+	}
+	if h.Dropped == nil {
+		h.Dropped = func(p PoisonInfo) {
+			l.Error("broker: message dropped", append(describe(p.Topic, p.Queue, p.Message, p.Err),
+				"attempts", p.Attempts)...)
+		}
+	}
+	return h
+}
+
+// describe returns the log attributes of a message that failed.
+func describe(topic, queue string, m *Message, err error) []any {
+	attrs := []any{"topic", topic, "queue", queue, "key", m.Key, "error", err}
+	if id := m.Header["ce-id"]; id != "" {
+		attrs = append(attrs, "id", id)
+	}
+	if p, ok := errors.AsType[*PanicError](err); ok {
+		attrs = append(attrs, "stack", string(p.Stack))
+	}
+	return attrs
 }

@@ -25,6 +25,8 @@ type Options struct {
 	// MaxMessageBytes limits the body. Default: what the driver declares, 4 MiB
 	// for memory and HTTP.
 	MaxMessageBytes int
+
+	driver []any // values for the driver's Configure
 }
 
 // Option sets an option of a broker.
@@ -33,6 +35,13 @@ type Option interface{ applyBroker(*Options) }
 type option func(*Options)
 
 func (f option) applyBroker(o *Options) { f(o) }
+
+// DriverOption makes an option of an adapter. Its value reaches the driver's
+// Configure; a broker whose driver does not know it fails with [ErrUnsupported],
+// from Init, or from Connect when it was given to [New].
+func DriverOption(v any) Option {
+	return option(func(o *Options) { o.driver = append(o.driver, v) })
+}
 
 // WithLogger sets the logger. Default: slog.Default().
 func WithLogger(l *slog.Logger) Option { return option(func(o *Options) { o.Logger = l }) }

@@ -24,6 +24,9 @@ type Spec struct {
 	Headers func(m proto.Message, h HeaderSetter)
 }
 
+// names returns all names of the event on the wire that receivers accept.
+func (s *Spec) names() []string { return append([]string{s.Type}, s.Aliases...) }
+
 // HeaderSetter takes the headers that [Spec].Headers copies from fields.
 type HeaderSetter struct{ header map[string]string }
 

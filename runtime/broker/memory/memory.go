@@ -1,0 +1,140 @@
+package memorybroker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+)
+
+// DefaultCapacity is how many messages a queue holds unless [Capacity] says
+// otherwise.
+const DefaultCapacity = 1024
+
+// New returns a broker that lives in this process. Options that are wrong are
+// errors of Connect.
+func New(opts ...broker.Option) *broker.Engine {
+	return broker.New(NewDriver(), opts...)
+}
+
+type capacity int
+
+// Capacity sets how many messages each queue holds: waiting, running and parked
+// for a retry. Default [DefaultCapacity].
+func Capacity(n int) broker.Option { return broker.DriverOption(capacity(n)) }
+
+// Driver is the [broker.Driver] of this package, for those who wrap it.
+type Driver struct {
+	capacity int
+	closed   atomic.Bool
+
+	mu     sync.RWMutex
+	topics map[string]*topic
+}
+
+var (
+	_ broker.Driver     = (*Driver)(nil)
+	_ broker.Configurer = (*Driver)(nil)
+)
+
+// NewDriver returns a driver without queues.
+func NewDriver() *Driver {
+	return &Driver{capacity: DefaultCapacity, topics: make(map[string]*topic)}
+}
+
+// Configure implements [broker.Configurer].
+func (d *Driver) Configure(v any) error {
+	c, ok := v.(capacity)
+	if !ok {
+		return broker.ErrUnsupported
+	}
+	if c < 1 {
+		return fmt.Errorf("capacity is %d, want at least 1", c)
+	}
+	d.capacity = int(c)
+	return nil
+}
+
+// Info implements [broker.Driver].
+func (d *Driver) Info() broker.Info {
+	return broker.Info{
+		Name:         "memory",
+		Address:      "memory://",
+		PublishLevel: "enqueued on every queue of the topic",
+		Capabilities: broker.Capabilities{
+			AtLeastOnce:           true,
+			QueueOutlivesMembers:  true,
+			DeclareQueue:          true,
+			KeyOrderAcrossMembers: true,
+			PersistentAttempts:    true,
+			DeliveryCount:         true,
+			KnowsSubscribers:      true,
+			NoWait:                true,
+		},
+	}
+}
+
+// Connect implements [broker.Driver].
+func (d *Driver) Connect(context.Context) error {
+	d.closed.Store(false)
+	return nil
+}
+
+// Publish implements [broker.Driver].
+func (d *Driver) Publish(ctx context.Context, name string, m *broker.Message, o broker.PublishOptions) error {
+	t := d.topic(name)
+	kept := m.Clone()
+	p, err := t.publish(&kept, o.NoWait)
+	if err != nil || p == nil {
+		return err
+	}
+	select {
+	case err := <-p.done:
+		return err
+	case <-ctx.Done():
+		if t.withdraw(p) {
+			return broker.NotDelivered(context.Cause(ctx))
+		}
+		return <-p.done // it was enqueued, or failed, at the same moment
+	}
+}
+
+// Declare implements [broker.Driver].
+func (d *Driver) Declare(_ context.Context, topic, queue string) error {
+	d.topic(topic).declare(queue)
+	return nil
+}
+
+// Open implements [broker.Driver].
+func (d *Driver) Open(_ context.Context, spec broker.SourceSpec) (broker.Source, error) {
+	return d.topic(spec.Topic).open(spec.Queue), nil
+}
+
+// Close implements [broker.Driver]. Queues and what they hold stay.
+func (d *Driver) Close(context.Context) error {
+	d.closed.Store(true)
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for _, t := range d.topics {
+		t.failWaiting(broker.ErrClosed)
+	}
+	return nil
+}
+
+func (d *Driver) topic(name string) *topic {
+	d.mu.RLock()
+	t := d.topics[name]
+	d.mu.RUnlock()
+	if t != nil {
+		return t
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t = d.topics[name]; t == nil {
+		t = &topic{driver: d, named: make(map[string]*queue)}
+		d.topics[name] = t
+	}
+	return t
+}

@@ -1,0 +1,117 @@
+package memorybroker
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+)
+
+var errStopped = errors.New("memory: source is stopped")
+
+// source is one member of a queue.
+type source struct {
+	queue   *queue
+	wake    chan struct{} // has room for one
+	stopped bool          // guarded by the topic's mutex
+}
+
+var _ broker.Source = (*source)(nil)
+
+func (s *source) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Receive implements [broker.Source].
+func (s *source) Receive(ctx context.Context, buf []broker.Raw) (int, error) {
+	for {
+		n, err := s.takeOrWait(buf)
+		if n > 0 || err != nil {
+			return n, err
+		}
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			s.leave()
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// takeOrWait takes what there is, or joins those who wait to be woken.
+func (s *source) takeOrWait(buf []broker.Raw) (int, error) {
+	t := s.queue.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.stopped {
+		s.queue.call() // this member may have been woken for an entry
+		return 0, errStopped
+	}
+	n := s.queue.take(s, buf)
+	if n == 0 && !slices.Contains(s.queue.idle, s) {
+		s.queue.idle = append(s.queue.idle, s)
+	}
+	return n, nil
+}
+
+// leave stops waiting, and passes on a wake-up that came at the same moment.
+func (s *source) leave() {
+	t := s.queue.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := slices.Index(s.queue.idle, s); i >= 0 {
+		s.queue.idle = slices.Delete(s.queue.idle, i, i+1)
+		return
+	}
+	s.queue.call()
+}
+
+// Load implements [broker.Source].
+func (s *source) Load(r *broker.Raw) (broker.Message, error) {
+	return entryOf(r).message.Clone(), nil
+}
+
+// Settle implements [broker.Source].
+func (s *source) Settle(_ context.Context, r *broker.Raw, o broker.Outcome, _ error) error {
+	t := s.queue.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if o == broker.GiveBack {
+		s.queue.giveBack(entryOf(r), r.Failures)
+	} else {
+		s.queue.settled(entryOf(r))
+	}
+	return nil
+}
+
+func entryOf(r *broker.Raw) *entry {
+	return r.Value.(*entry) //nolint:forcetypeassert // deliver puts nothing else there
+}
+
+// Extend implements [broker.Source]. There is no ack clock.
+func (s *source) Extend(context.Context, []broker.Raw) {}
+
+// Stop implements [broker.Source].
+func (s *source) Stop(context.Context) error {
+	t := s.queue.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.stopped = true
+	if i := slices.Index(s.queue.idle, s); i >= 0 {
+		s.queue.wake(i)
+	}
+	return nil
+}
+
+// Close implements [broker.Source]. The copy of a single subscription ends; a
+// named queue stays.
+func (s *source) Close(context.Context) error {
+	if !s.queue.named {
+		s.queue.topic.remove(s.queue)
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package memorybroker
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+)
+
+// topic hands each message to all its queues at once, or lets it wait until all
+// have room. Its mutex guards the queues too.
+type topic struct {
+	driver *Driver
+
+	mu      sync.Mutex
+	named   map[string]*queue
+	queues  []*queue // the named ones and those of single subscriptions
+	waiting []*publication
+}
+
+// publication is a Publish that waits for room.
+type publication struct {
+	message *broker.Message
+	done    chan error // has room for one
+}
+
+// publish enqueues m, or returns a publication to wait for.
+func (t *topic) publish(m *broker.Message, noWait bool) (*publication, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.driver.closed.Load():
+		return nil, broker.ErrClosed
+	case len(t.queues) == 0:
+		return nil, broker.ErrNoSubscribers
+	case len(t.waiting) == 0 && t.hasRoom():
+		t.enqueue(m)
+		return nil, nil
+	case noWait:
+		return nil, broker.ErrBackpressure
+	}
+	p := &publication{m, make(chan error, 1)}
+	t.waiting = append(t.waiting, p)
+	return p, nil
+}
+
+// withdraw takes back a publication and reports whether it still waited.
+func (t *topic) withdraw(p *publication) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := slices.Index(t.waiting, p)
+	if i < 0 {
+		return false
+	}
+	t.waiting = slices.Delete(t.waiting, i, i+1)
+	return true
+}
+
+func (t *topic) hasRoom() bool {
+	for _, q := range t.queues {
+		if q.depth >= t.driver.capacity {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *topic) enqueue(m *broker.Message) {
+	for _, q := range t.queues {
+		q.append(m)
+	}
+}
+
+// roomMade enqueues what waits, in order, as far as there is room. The caller
+// holds mu.
+func (t *topic) roomMade() {
+	if len(t.queues) == 0 {
+		t.fail(broker.ErrNoSubscribers)
+	}
+	for len(t.waiting) > 0 && t.hasRoom() {
+		p := t.waiting[0]
+		t.waiting[0] = nil
+		t.waiting = t.waiting[1:]
+		t.enqueue(p.message)
+		p.done <- nil
+	}
+}
+
+func (t *topic) failWaiting(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.fail(err)
+}
+
+func (t *topic) fail(err error) {
+	for _, p := range t.waiting {
+		p.done <- err
+	}
+	t.waiting = nil
+}
+
+func (t *topic) declare(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.queue(name)
+}
+
+func (t *topic) open(name string) *source {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return &source{queue: t.queue(name), wake: make(chan struct{}, 1)}
+}
+
+// queue returns the named queue, or a new one for a single subscription when
+// name is empty. The caller holds mu.
+func (t *topic) queue(name string) *queue {
+	if q := t.named[name]; q != nil {
+		return q
+	}
+	q := &queue{topic: t, owned: make(map[string]ownership)}
+	t.queues = append(t.queues, q)
+	if name != "" {
+		q.named = true
+		t.named[name] = q
+	}
+	return q
+}
+
+// remove ends the queue of a single subscription.
+func (t *topic) remove(q *queue) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.queues = slices.DeleteFunc(t.queues, func(other *queue) bool { return other == q })
+	t.roomMade()
+}

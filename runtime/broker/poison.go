@@ -1,0 +1,111 @@
+package broker
+
+import (
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Headers of a dead letter, beside those of the message.
+const (
+	DeadLetterTopicHeader    = "micro-dead-letter-topic"    // topic it was published to
+	DeadLetterQueueHeader    = "micro-dead-letter-queue"    // queue it failed in, empty for none
+	DeadLetterCauseHeader    = "micro-dead-letter-cause"    // text of the last error, at most 1 KiB
+	DeadLetterAttemptsHeader = "micro-dead-letter-attempts" // failed attempts, decimal
+	DeadLetterReceivedHeader = "micro-dead-letter-received" // when this member first had it, RFC 3339 UTC
+	DeadLetterTimeHeader     = "micro-dead-letter-time"     // when it was given up, RFC 3339 UTC
+)
+
+const maxCauseBytes = 1 << 10
+
+// giveUp dead-letters an item, or drops it by name where there is no dead
+// letter. During a drain it goes back instead.
+func (s *subscription) giveUp(it *item, cause error) {
+	if s.draining() {
+		s.finish(it, GiveBack, nil)
+		return
+	}
+	it.poison = cause
+	if s.options.DeadLetter != "" {
+		s.bury(it)
+		return
+	}
+	m, _ := s.load(it) //nolint:errcheck // the hook gets what could be read
+	s.settings.hooks.Dropped(s.poisonInfo(it, &m))
+	s.finish(it, Reject, cause)
+}
+
+func (s *subscription) draining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopping
+}
+
+// bury publishes an item to its dead-letter topic and then acknowledges it. If
+// that fails, only that is repeated.
+func (s *subscription) bury(it *item) {
+	if s.draining() {
+		s.finish(it, GiveBack, nil)
+		return
+	}
+	m, _ := s.load(it) //nolint:errcheck // a message that cannot be decoded is buried as far as it could be
+	s.addPoisonHeaders(it, &m)
+	if err := s.engine.send(s.ctx, s.options.DeadLetter, &m, PublishOptions{}, poisonLimits); err != nil {
+		it.burials++
+		delay := backoff(s.options.BackoffMin, s.options.BackoffMax, it.burials)
+		s.settings.logger.Error("broker: dead letter not published; will try again",
+			"topic", s.topic, "queue", s.options.Queue, "dead_letter", s.options.DeadLetter,
+			"key", it.raw.Key, "error", err, "retry_in", delay)
+		s.park(it, delay)
+		return
+	}
+	s.settings.hooks.DeadLettered(s.poisonInfo(it, &m))
+	s.finish(it, Ack, it.poison)
+}
+
+func (s *subscription) poisonInfo(it *item, m *Message) PoisonInfo {
+	return PoisonInfo{
+		Topic: s.topic, Queue: s.options.Queue, DeadLetter: s.options.DeadLetter,
+		Message: m, Attempts: it.raw.Failures, Err: it.poison,
+	}
+}
+
+func (s *subscription) addPoisonHeaders(it *item, m *Message) {
+	if m.Header == nil {
+		m.Header = make(Header, 6)
+	}
+	m.Header[DeadLetterTopicHeader] = s.topic
+	m.Header[DeadLetterQueueHeader] = s.options.Queue
+	m.Header[DeadLetterCauseHeader] = causeText(it.poison)
+	m.Header[DeadLetterAttemptsHeader] = strconv.Itoa(it.raw.Failures)
+	m.Header[DeadLetterReceivedHeader] = it.received.UTC().Format(time.RFC3339Nano)
+	m.Header[DeadLetterTimeHeader] = time.Now().UTC().Format(time.RFC3339Nano)
+}
+
+// causeText is the text of an error, short enough for a header.
+func causeText(err error) string {
+	text := strings.ToValidUTF8(err.Error(), "\uFFFD")
+	if len(text) <= maxCauseBytes {
+		return text
+	}
+	cut := maxCauseBytes
+	for !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut]
+}
+
+// redriveHeader names the queue that a redriven message is for; the others
+// acknowledge it unseen.
+const redriveHeader = "micro-redrive-queue"
+
+// removePoisonHeaders undoes addPoisonHeaders.
+func removePoisonHeaders(h Header) {
+	for _, name := range []string{
+		DeadLetterTopicHeader, DeadLetterQueueHeader, DeadLetterCauseHeader,
+		DeadLetterAttemptsHeader, DeadLetterReceivedHeader, DeadLetterTimeHeader,
+	} {
+		delete(h, name)
+	}
+}

@@ -1,0 +1,151 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Publish implements [Broker].
+func (e *Engine) Publish(ctx context.Context, topic string, m *Message, opts ...PublishOption) error {
+	var o PublishOptions
+	if len(opts) > 0 {
+		o = NewPublishOptions(opts...)
+	}
+	return e.send(ctx, topic, m, o, headerLimits)
+}
+
+// PublishBatch publishes messages to one topic, in their order, and returns nil
+// or one error per message, nil for those that were accepted. It is one round
+// trip on transports that can, and a loop on the others.
+func (e *Engine) PublishBatch(ctx context.Context, topic string, ms []*Message, opts ...PublishOption) []error {
+	b, ok := e.driver.(BatchPublisher)
+	if !ok {
+		return each(ms, func(m *Message) error { return e.Publish(ctx, topic, m, opts...) })
+	}
+	o := NewPublishOptions(opts...)
+	pass, settings, err := e.admit(ctx, topic, o)
+	if err != nil {
+		return each(ms, func(*Message) error { return publishError(topic, err) })
+	}
+	defer pass.Done()
+	errs := make([]error, len(ms))
+	valid, places := make([]*Message, 0, len(ms)), make([]int, 0, len(ms))
+	for i, m := range ms {
+		out, err := settings.prepare(m, headerLimits)
+		if err != nil {
+			errs[i] = publishError(topic, err)
+			continue
+		}
+		valid, places = append(valid, out), append(places, i)
+	}
+	for i, err := range b.PublishBatch(ctx, topic, valid, o) {
+		errs[places[i]] = publishResult(topic, err, o)
+	}
+	return orNil(errs)
+}
+
+func each(ms []*Message, f func(*Message) error) []error {
+	errs := make([]error, len(ms))
+	for i, m := range ms {
+		errs[i] = f(m)
+	}
+	return orNil(errs)
+}
+
+// orNil returns errs when it holds an error, otherwise nil.
+func orNil(errs []error) []error {
+	for _, err := range errs {
+		if err != nil {
+			return errs
+		}
+	}
+	return nil
+}
+
+// send publishes within a header budget.
+func (e *Engine) send(ctx context.Context, topic string, m *Message, o PublishOptions, headers headerBudget) error {
+	pass, settings, err := e.admit(ctx, topic, o)
+	if err != nil {
+		return publishError(topic, err)
+	}
+	defer pass.Done()
+	out, err := settings.prepare(m, headers)
+	if err != nil {
+		return publishError(topic, err)
+	}
+	return publishResult(topic, e.driver.Publish(ctx, topic, out, o), o)
+}
+
+// admit lets a publish in, which must then call Done.
+func (e *Engine) admit(ctx context.Context, topic string, o PublishOptions) (*passes, *settings, error) {
+	if ctx.Err() != nil {
+		return nil, nil, NotDelivered(context.Cause(ctx))
+	}
+	if err := CheckTopic(topic); err != nil {
+		return nil, nil, err
+	}
+	pass, err := e.use()
+	if err != nil {
+		return nil, nil, err
+	}
+	settings := e.settings.Load()
+	if o.NoWait && !settings.info.Capabilities.NoWait {
+		pass.Done()
+		return nil, nil, fmt.Errorf("option NoWait: %w by %s", ErrUnsupported, settings.info.Name)
+	}
+	return pass, settings, nil
+}
+
+// prepare checks m and returns what the driver can carry.
+func (s *settings) prepare(m *Message, headers headerBudget) (*Message, error) {
+	if m == nil {
+		return nil, Rejected(errors.New("message is nil"))
+	}
+	if len(m.Body) > s.maxBytes {
+		return nil, fmt.Errorf("%w: the body has %d bytes, more than %d", ErrTooLarge, len(m.Body), s.maxBytes)
+	}
+	if err := headers.check(m); err != nil {
+		return nil, err
+	}
+	return encodeHeaders(m, s.info.Headers), nil
+}
+
+func publishResult(topic string, err error, o PublishOptions) error {
+	if err == nil || o.AllowNoSubscribers && errors.Is(err, ErrNoSubscribers) {
+		return nil
+	}
+	return publishError(topic, err)
+}
+
+func publishError(topic string, err error) error {
+	outcome := publishOutcome(err)
+	if marked, ok := err.(*markedError); ok { //nolint:errorlint // only an outermost mark is taken off
+		err = marked.err
+	}
+	return &PublishError{topic, outcome, err}
+}
+
+// certain lists the causes that say what became of the message by themselves.
+var certain = []struct{ cause, outcome error }{
+	{ErrTooLarge, ErrRejected},
+	{ErrInvalidHeader, ErrRejected},
+	{ErrInvalidTopic, ErrRejected},
+	{ErrUnsupported, ErrRejected},
+	{ErrNoSubscribers, ErrNotDelivered},
+	{ErrBackpressure, ErrNotDelivered},
+	{ErrNotConnected, ErrNotDelivered},
+	{ErrClosed, ErrNotDelivered},
+}
+
+func publishOutcome(err error) error {
+	if marked, ok := errors.AsType[*markedError](err); ok {
+		return marked.outcome
+	}
+	for _, c := range certain {
+		if errors.Is(err, c.cause) {
+			return c.outcome
+		}
+	}
+	return ErrUncertain
+}

@@ -1,0 +1,52 @@
+package event
+
+import (
+	"time"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+)
+
+// maxPooledBody is the largest body buffer that is kept for the next event, so
+// that a rare large event does not hold memory for ever.
+const maxPooledBody = 64 << 10
+
+// publication is one event on its way to the broker. Publications are used
+// again, header map and body included, because a broker keeps nothing of what
+// it publishes.
+type publication struct {
+	topic   string
+	message broker.Message
+	entropy entropy
+	scratch [80]byte // id and time
+}
+
+func newPublication() *publication {
+	return &publication{message: broker.Message{Header: make(broker.Header, 8)}}
+}
+
+// stamp sets id and time; an empty id becomes a UUID. What it writes itself
+// shares one string.
+func (p *publication) stamp(id string, now time.Time) {
+	b := p.scratch[:0]
+	if id == "" {
+		b = appendUUIDv7(b, now, &p.entropy)
+	}
+	n := len(b)
+	text := string(now.UTC().AppendFormat(b, time.RFC3339Nano))
+	if id == "" {
+		id = text[:n]
+	}
+	p.message.Header[headerID] = id
+	p.message.Header[headerTime] = text[n:]
+}
+
+// reset empties p and reports whether it is worth keeping. A map never shrinks,
+// so one that held many headers is not.
+func (p *publication) reset() bool {
+	if len(p.message.Header) > 8 || cap(p.message.Body) > maxPooledBody {
+		return false
+	}
+	clear(p.message.Header)
+	p.topic, p.message.Key, p.message.Body = "", "", p.message.Body[:0]
+	return true
+}
