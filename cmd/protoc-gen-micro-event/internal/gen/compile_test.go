@@ -3,6 +3,7 @@ package gen_test
 import (
 	"bytes"
 	"context"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/gofeaturespb"
 	"google.golang.org/protobuf/types/pluginpb"
 
 	"github.com/micro-event/micro-event/cmd/protoc-gen-micro-event/internal/gen"
@@ -131,7 +133,10 @@ func compile(t testing.TB, sources map[string]string) []*descriptorpb.FileDescri
 		sources[schema.Path] = string(schema.Options())
 	}
 	compiler := protocompile.Compiler{
-		Resolver:       protocompile.WithStandardImports(&protocompile.SourceResolver{Accessor: protocompile.SourceAccessorFromMap(sources)}),
+		Resolver: protocompile.CompositeResolver{
+			protocompile.WithStandardImports(&protocompile.SourceResolver{Accessor: protocompile.SourceAccessorFromMap(sources)}),
+			protocompile.ResolverFunc(findGoFeatures),
+		},
 		SourceInfoMode: protocompile.SourceInfoStandard,
 	}
 	files, err := compiler.Compile(context.Background(), names...)
@@ -139,6 +144,14 @@ func compile(t testing.TB, sources map[string]string) []*descriptorpb.FileDescri
 		t.Fatal(err)
 	}
 	return sortedDescriptors(files)
+}
+
+// findGoFeatures finds the schema of the Go features of editions.
+func findGoFeatures(path string) (protocompile.SearchResult, error) {
+	if file := gofeaturespb.File_google_protobuf_go_features_proto; file.Path() == path {
+		return protocompile.SearchResult{Desc: file}, nil
+	}
+	return protocompile.SearchResult{}, fs.ErrNotExist
 }
 
 func sortedDescriptors(files linker.Files) []*descriptorpb.FileDescriptorProto {
