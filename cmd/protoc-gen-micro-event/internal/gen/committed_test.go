@@ -62,4 +62,3 @@ func checkCommitted(t *testing.T, path, got string) {
 		t.Errorf("%s is out of date (%v): run go test with -update", path, err)
 	}
 }
-

@@ -33,7 +33,7 @@ const (
 	fileOptionsNumber    = 8  // FileDescriptorProto.options
 	goPackageNumber      = 11 // FileOptions.go_package
 	messageOptionsNumber = 7  // DescriptorProto.options
-	topicNumber          = 1 // of EventOptions, as the next
+	topicNumber          = 1  // of EventOptions, as the next
 	typeNumber           = 2
 	aliasesNumber        = 3
 	keyNumber            = 4
