@@ -143,7 +143,22 @@ func compile(t testing.TB, sources map[string]string) []*descriptorpb.FileDescri
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sortedDescriptors(files)
+	return linked(t, sortedDescriptors(files))
+}
+
+// linked replaces the options of the compiler by those of the Go packages that
+// the plugin links, as if it had read the files.
+func linked(t testing.TB, files []*descriptorpb.FileDescriptorProto) []*descriptorpb.FileDescriptorProto {
+	t.Helper()
+	b, err := proto.Marshal(&descriptorpb.FileDescriptorSet{File: files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var set descriptorpb.FileDescriptorSet
+	if err := proto.Unmarshal(b, &set); err != nil {
+		t.Fatal(err)
+	}
+	return set.File
 }
 
 // findGoFeatures finds the schema of the Go features of editions.
