@@ -21,9 +21,6 @@ const (
 
 const specVersion = "1.0"
 
-// maxHeaderName is the limit of [broker.Header].
-const maxHeaderName = 255
-
 // checkHeaderName reports why users may not set the header name, which is in
 // lower case.
 func checkHeaderName(name string) error {
@@ -31,8 +28,8 @@ func checkHeaderName(name string) error {
 	switch {
 	case name == "":
 		reason = "the name is empty"
-	case len(name) > maxHeaderName:
-		reason = fmt.Sprintf("the name has %d bytes, more than %d", len(name), maxHeaderName)
+	case len(name) > broker.MaxHeaderNameBytes:
+		reason = fmt.Sprintf("the name has %d bytes, more than %d", len(name), broker.MaxHeaderNameBytes)
 	case strings.IndexFunc(name, notToken) >= 0:
 		reason = "a name may contain only letters, digits and !#$%&'*+-.^_`|~"
 	case isReserved(name):

@@ -178,8 +178,9 @@ func (s *Server) deadLetter(r *route) string {
 // disconnects the broker if Start connected it. The error lists what was cut
 // short. On a server that does not run it does nothing.
 //
-// Called from a handler, with its context, it stops the server without waiting
-// for that handler and returns broker.ErrInHandler.
+// Called from a handler, with its context, it stops taking events, does not wait
+// for that handler, and returns broker.ErrInHandler; Stop has then to be called
+// again from outside.
 func (s *Server) Stop(ctx context.Context) error {
 	if err := s.acquire(ctx); err != nil {
 		return fmt.Errorf("event: stop %s: %w", s.service, err)
@@ -191,17 +192,26 @@ func (s *Server) Stop(ctx context.Context) error {
 	return nil
 }
 
-// stop ends what is live. Disconnect drains all subscriptions itself, and keeps
-// a part of the time for closing the connection properly.
 func (s *Server) stop(ctx context.Context) error {
-	live, owned := s.live, s.owned
-	s.live, s.owned, s.started = nil, false, false
-	if owned {
-		return s.broker.Disconnect(ctx)
+	err := s.end(ctx)
+	if !errors.Is(err, broker.ErrInHandler) {
+		s.live, s.owned, s.started = nil, false, false
 	}
-	errs := make([]error, len(live))
+	return err
+}
+
+// end ends what is live. Disconnect drains all subscriptions itself, and keeps
+// a part of the time for closing the connection properly; only in a handler it
+// does nothing.
+func (s *Server) end(ctx context.Context) error {
+	if s.owned {
+		if err := s.broker.Disconnect(ctx); !errors.Is(err, broker.ErrInHandler) {
+			return err
+		}
+	}
+	errs := make([]error, len(s.live))
 	var unsubscribed sync.WaitGroup
-	for i, sub := range live {
+	for i, sub := range s.live {
 		unsubscribed.Go(func() { errs[i] = sub.Unsubscribe(ctx) })
 	}
 	unsubscribed.Wait()

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/micro-event/micro-event/runtime/broker"
+	memorybroker "github.com/micro-event/micro-event/runtime/broker/memory"
 	"github.com/micro-event/micro-event/runtime/event"
 )
 
@@ -38,7 +39,7 @@ type Recorder struct {
 // client that it takes the place of; the source is "eventtest".
 func NewRecorder(opts ...event.ClientOption) *Recorder {
 	r := &Recorder{}
-	r.client = event.NewClient(sink{recorder: r}, "eventtest", opts...)
+	r.client = event.NewClient(sink{memorybroker.New(), r}, "eventtest", opts...)
 	return r
 }
 
@@ -92,41 +93,40 @@ func Published[T proto.Message](r *Recorder) []T {
 // which is handed only its encoded form.
 type eventKey struct{}
 
-// sink is the broker of the recorder's client, which calls Publish only.
+// sink is the broker of the recorder's client: one without subscribers, so that
+// what the recorder takes keeps to the limits of every broker.
 type sink struct {
 	broker.Broker
 	recorder *Recorder
 }
 
 func (s sink) Publish(ctx context.Context, topic string, m *broker.Message, _ ...broker.PublishOption) error {
-	e := ctx.Value(eventKey{}).(proto.Message)
-	if err := s.check(ctx, topic); err != nil {
+	if err := s.Connect(ctx); err != nil {
 		return err
 	}
-	r := s.recorder
+	if err := s.Broker.Publish(ctx, topic, m, broker.AllowNoSubscribers()); err != nil {
+		return err
+	}
+	return s.recorder.record(topic, ctx.Value(eventKey{}).(proto.Message), m)
+}
+
+func (r *Recorder) record(topic string, e proto.Message, m *broker.Message) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.fail != nil {
+		return withOutcome(topic, r.fail)
+	}
 	r.records = append(r.records, Record{topic, proto.Clone(e), m.Clone()})
 	return nil
 }
 
-// check fails as a broker would.
-func (s sink) check(ctx context.Context, topic string) error {
-	if err := broker.CheckTopic(topic); err != nil {
-		return &broker.PublishError{Topic: topic, Outcome: broker.ErrRejected, Cause: err}
-	}
-	if err := ctx.Err(); err != nil {
-		return &broker.PublishError{Topic: topic, Outcome: broker.ErrNotDelivered, Cause: err}
-	}
-	s.recorder.mu.Lock()
-	err := s.recorder.fail
-	s.recorder.mu.Unlock()
-	if err == nil || tellsOutcome(err) {
-		return err
+// withOutcome makes err say what became of the event, as every error of a
+// broker does.
+func withOutcome(topic string, err error) error {
+	for _, outcome := range []error{broker.ErrNotDelivered, broker.ErrUncertain, broker.ErrRejected} {
+		if errors.Is(err, outcome) {
+			return err
+		}
 	}
 	return &broker.PublishError{Topic: topic, Outcome: broker.ErrNotDelivered, Cause: err}
-}
-
-func tellsOutcome(err error) bool {
-	return errors.Is(err, broker.ErrNotDelivered) || errors.Is(err, broker.ErrUncertain) || errors.Is(err, broker.ErrRejected)
 }

@@ -71,6 +71,7 @@ func TestRecorderRefusesWhatAClientRefuses(t *testing.T) {
 		{"header", event.WithHeader(t.Context(), "ce-id", "1"), textSpec, ok, broker.ErrRejected, event.ErrInvalidHeader},
 		{"text", t.Context(), textSpec, wrapperspb.String("\xff"), broker.ErrRejected, event.ErrCodec},
 		{"topic", t.Context(), &event.Spec{Topic: "a b", Type: "x"}, ok, broker.ErrRejected, broker.ErrInvalidTopic},
+		{"limits", event.WithHeader(t.Context(), "note", "\xff"), textSpec, ok, broker.ErrRejected, broker.ErrInvalidHeader},
 		{"context", done, textSpec, ok, broker.ErrNotDelivered, context.Canceled},
 	}
 	for _, tt := range tests {

@@ -1,9 +1,7 @@
 package gen
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	eventv1 "github.com/micro-event/micro-event/proto/micro/event/v1"
@@ -22,10 +20,10 @@ var (
 // check checks what one event says of itself, and resolves its paths.
 func (e *event) check(ps *problems) {
 	e.checkSchema(ps)
-	e.checkName(ps, topicNumber, "topic", e.topic)
-	e.checkName(ps, typeNumber, "type", e.wireType)
-	for _, alias := range e.options.GetAliases() {
-		e.checkName(ps, aliasesNumber, "alias", alias)
+	e.checkName(ps, e.optionPosition(topicNumber), "topic", e.topic)
+	e.checkName(ps, e.optionPosition(typeNumber), "type", e.wireType)
+	for i, alias := range e.options.GetAliases() {
+		e.checkName(ps, e.optionPosition(aliasesNumber, int32(i)), "alias", alias)
 	}
 	e.checkKey(ps)
 	e.checkHeaders(ps)
@@ -38,7 +36,7 @@ func (e *event) checkSchema(ps *problems) {
 		unknown = append(unknown, unknownFields(h)...)
 	}
 	if len(unknown) > 0 {
-		ps.add(e.optionPosition(0), e, fmt.Sprintf("the option has fields that this plugin does not know, with the numbers %v", unknown),
+		ps.add(e.optionPosition(), e, fmt.Sprintf("the option has fields that this plugin does not know, with the numbers %v", unknown),
 			"the option schema is newer than the plugin: update protoc-gen-micro-event")
 	}
 }
@@ -56,7 +54,7 @@ func unknownFields(m proto.Message) []protowire.Number {
 }
 
 // checkName checks a name that follows the grammar of topics.
-func (e *event) checkName(ps *problems, field int32, what, name string) {
+func (e *event) checkName(ps *problems, at position, what, name string) {
 	err := broker.CheckTopic(name)
 	if err == nil {
 		return
@@ -66,7 +64,7 @@ func (e *event) checkName(ps *problems, field int32, what, name string) {
 	if name == string(e.message.Desc.FullName()) {
 		fix = "the default is the full name of the message: set " + what
 	}
-	ps.add(e.optionPosition(field), e, fmt.Sprintf("%s %q: %s", what, name, reason), fix)
+	ps.add(at, e, fmt.Sprintf("%s %q: %s", what, name, reason), fix)
 }
 
 func (e *event) checkKey(ps *problems) {
@@ -83,63 +81,28 @@ func (e *event) checkKey(ps *problems) {
 
 func (e *event) checkHeaders(ps *problems) {
 	seen := make(map[string]bool)
-	for _, h := range e.options.GetHeaders() {
-		e.checkHeader(ps, h)
+	for i, h := range e.options.GetHeaders() {
+		at := e.optionPosition(headersNumber, int32(i))
 		name := strings.ToLower(h.GetName())
 		if seen[name] {
-			ps.add(e.optionPosition(headersNumber), e, fmt.Sprintf("header %q: it is set twice", h.GetName()), "names must differ in more than case: remove one")
+			ps.add(at, e, fmt.Sprintf("header %q: it is set twice", h.GetName()), "remove one: names must differ in more than case")
 		}
 		seen[name] = true
+		e.checkHeader(ps, at, h)
 	}
 }
 
-func (e *event) checkHeader(ps *problems, h *eventv1.HeaderField) {
-	if err := checkHeaderName(h.GetName()); err != nil {
-		ps.add(e.optionPosition(headersNumber), e, fmt.Sprintf("header %q: %v", h.GetName(), err), headerHint)
+func (e *event) checkHeader(ps *problems, at position, h *eventv1.HeaderField) {
+	if wrong, fix := headerNameFault(h.GetName()); wrong != "" {
+		ps.add(at, e, fmt.Sprintf("header %q: %s", h.GetName(), wrong), fix)
+	}
+	if h.GetField() == "" {
+		ps.add(at, e, fmt.Sprintf("header %q: no field is set", h.GetName()), "set field to the path of one: "+fieldsHint(e.message))
+		return
 	}
 	value, wrong, fix := resolvePath(e.message, h.GetField())
-	switch {
-	case h.GetField() == "":
-		ps.add(e.optionPosition(headersNumber), e, fmt.Sprintf("header %q: field is not set", h.GetName()), "set it to the path of a field: "+fieldsHint(e.message))
-	case wrong != "":
-		ps.add(e.optionPosition(headersNumber), e, fmt.Sprintf("header %q: field %q: %s", h.GetName(), h.GetField(), wrong), fix)
+	if wrong != "" {
+		ps.add(at, e, fmt.Sprintf("header %q: field %q: %s", h.GetName(), h.GetField(), wrong), fix)
 	}
 	e.headers = append(e.headers, header{h.GetName(), value})
-}
-
-const (
-	maxHeaderNameBytes = 255
-	headerHint         = "choose a name of lower-case letters, digits and !#$%&'*+-.^_`|~ that is not reserved"
-)
-
-var (
-	reservedHeaders  = []string{"content-type", "traceparent", "tracestate", "baggage"}
-	reservedPrefixes = []string{"ce-", "ce_", "cloudevents", "micro-"}
-)
-
-// checkHeaderName checks the name of a header: a token of RFC 9110 without upper
-// case, which every transport keeps as it is.
-func checkHeaderName(name string) error {
-	if name == "" {
-		return errors.New("the name is empty")
-	}
-	if len(name) > maxHeaderNameBytes {
-		return fmt.Errorf("the name has %d bytes, more than %d", len(name), maxHeaderNameBytes)
-	}
-	if i := strings.IndexFunc(name, func(r rune) bool { return !isHeaderRune(r) }); i >= 0 {
-		return fmt.Errorf("the name may not contain %q", []rune(name[i:])[0])
-	}
-	if slices.Contains(reservedHeaders, name) {
-		return errors.New("the name is reserved")
-	}
-	for _, prefix := range reservedPrefixes {
-		if strings.HasPrefix(name, prefix) {
-			return fmt.Errorf("names that begin with %q are reserved", prefix)
-		}
-	}
-	return nil
-}
-
-func isHeaderRune(r rune) bool {
-	return 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }

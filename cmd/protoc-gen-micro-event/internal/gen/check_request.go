@@ -33,7 +33,7 @@ func checkNumber(ps *problems, plugin *protogen.Plugin, sources []*source) {
 	}
 	for _, s := range sources {
 		for _, e := range s.events {
-			report(ps, e.optionPosition(0), e, fmt.Sprintf("the number %d of the option belongs to extension %s too", optionNumber, other),
+			report(ps, e.optionPosition(), e, fmt.Sprintf("the number %d of the option belongs to extension %s too", optionNumber, other),
 				"give that extension another number")
 		}
 	}
@@ -64,30 +64,38 @@ func findForeign(extensions []*protogen.Extension, messages []*protogen.Message)
 	return ""
 }
 
+// wireTypes holds the owner of each type and alias.
+type wireTypes map[string]wireType
+
+type wireType struct {
+	owner *event
+	at    position
+}
+
 // checkWireTypes finds types and aliases that stand twice: a receiver could not
 // tell whose event it got.
 func checkWireTypes(ps *problems, sources []*source) {
-	owners := make(map[string]*event)
+	types := make(wireTypes)
 	for _, s := range sources {
 		for _, e := range s.events {
-			claimWireType(ps, owners, e, typeNumber, "type", e.wireType)
-			for _, alias := range e.options.GetAliases() {
-				claimWireType(ps, owners, e, aliasesNumber, "alias", alias)
+			types.claim(ps, e, e.optionPosition(typeNumber), "type", e.wireType)
+			for i, alias := range e.options.GetAliases() {
+				types.claim(ps, e, e.optionPosition(aliasesNumber, int32(i)), "alias", alias)
 			}
 		}
 	}
 }
 
-func claimWireType(ps *problems, owners map[string]*event, e *event, field int32, what, name string) {
-	owner, taken := owners[name]
+func (w wireTypes) claim(ps *problems, e *event, at position, what, name string) {
+	other, taken := w[name]
 	switch {
 	case !taken:
-		owners[name] = e
-	case owner == e:
-		report(ps, e.optionPosition(field), e, fmt.Sprintf("%s %q stands twice", what, name), "remove one")
+		w[name] = wireType{e, at}
+	case other.owner == e:
+		report(ps, at, e, fmt.Sprintf("%s %q stands twice", what, name), "remove one")
 	default:
-		report(ps, e.optionPosition(field), e, fmt.Sprintf("%s %q is a type or an alias of %s at %s too", what, name, owner.message.Desc.FullName(), owner.optionPosition(field)),
-			"each wire name belongs to one message: change one")
+		report(ps, at, e, fmt.Sprintf("%s %q is a type or an alias of %s at %s too", what, name, other.owner.message.Desc.FullName(), other.at),
+			"a wire name belongs to one message: change one")
 	}
 }
 

@@ -3,6 +3,7 @@ package gen_test
 import (
 	"bytes"
 	"context"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/gofeaturespb"
 	"google.golang.org/protobuf/types/pluginpb"
 
 	"github.com/micro-event/micro-event/cmd/protoc-gen-micro-event/internal/gen"
@@ -106,6 +108,8 @@ func (c *testCase) request(t testing.TB) *pluginpb.CodeGeneratorRequest {
 	return req
 }
 
+// readImage returns the files of an image, and before them those that it was built
+// without: the option schema and its import.
 func readImage(t testing.TB, path string) []*descriptorpb.FileDescriptorProto {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -116,26 +120,53 @@ func readImage(t testing.TB, path string) []*descriptorpb.FileDescriptorProto {
 	if err := proto.Unmarshal(b, &image); err != nil {
 		t.Fatal(err)
 	}
-	return image.File
+	return append(compile(t, map[string]string{schema.Path: string(schema.Options())}), image.File...)
 }
 
-// compile compiles the sources, the option schema among them, and returns the
-// descriptors of all files in topological order.
+// compile compiles the sources, which may import the option schema, and returns
+// the descriptors of all files in topological order.
 func compile(t testing.TB, sources map[string]string) []*descriptorpb.FileDescriptorProto {
 	t.Helper()
+	names := slices.Sorted(maps.Keys(sources))
 	if _, ok := sources[schema.Path]; !ok {
 		sources = maps.Clone(sources)
 		sources[schema.Path] = string(schema.Options())
 	}
 	compiler := protocompile.Compiler{
-		Resolver:       protocompile.WithStandardImports(&protocompile.SourceResolver{Accessor: protocompile.SourceAccessorFromMap(sources)}),
+		Resolver: protocompile.CompositeResolver{
+			protocompile.WithStandardImports(&protocompile.SourceResolver{Accessor: protocompile.SourceAccessorFromMap(sources)}),
+			protocompile.ResolverFunc(findGoFeatures),
+		},
 		SourceInfoMode: protocompile.SourceInfoStandard,
 	}
-	files, err := compiler.Compile(context.Background(), slices.Sorted(maps.Keys(sources))...)
+	files, err := compiler.Compile(context.Background(), names...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sortedDescriptors(files)
+	return linked(t, sortedDescriptors(files))
+}
+
+// linked replaces the options of the compiler by those of the Go packages that
+// the plugin links, as if it had read the files.
+func linked(t testing.TB, files []*descriptorpb.FileDescriptorProto) []*descriptorpb.FileDescriptorProto {
+	t.Helper()
+	b, err := proto.Marshal(&descriptorpb.FileDescriptorSet{File: files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var set descriptorpb.FileDescriptorSet
+	if err := proto.Unmarshal(b, &set); err != nil {
+		t.Fatal(err)
+	}
+	return set.File
+}
+
+// findGoFeatures finds the schema of the Go features of editions.
+func findGoFeatures(path string) (protocompile.SearchResult, error) {
+	if file := gofeaturespb.File_google_protobuf_go_features_proto; file.Path() == path {
+		return protocompile.SearchResult{Desc: file}, nil
+	}
+	return protocompile.SearchResult{}, fs.ErrNotExist
 }
 
 func sortedDescriptors(files linker.Files) []*descriptorpb.FileDescriptorProto {

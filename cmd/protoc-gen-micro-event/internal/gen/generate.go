@@ -28,12 +28,6 @@ func generate(plugin *protogen.Plugin, params parameters) error {
 	return nil
 }
 
-func (s *source) check(ps *problems) {
-	for _, e := range s.events {
-		e.check(ps)
-	}
-}
-
 // generate writes the file of s. Its name lacks goExtension until the response
 // is made: what ends in .go is parsed and printed again by protogen, which takes
 // longer than all the rest of a run. This code writes as gofmt would.

@@ -38,11 +38,19 @@ func checkGo(t testing.TB, req *pluginpb.CodeGeneratorRequest, resp *pluginpb.Co
 // files it imports, by name.
 func messageCode(t testing.TB, req *pluginpb.CodeGeneratorRequest) map[string]string {
 	t.Helper()
+	files, err := messageFiles(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func messageFiles(req *pluginpb.CodeGeneratorRequest) (map[string]string, error) {
 	req = proto.CloneOf(req)
 	req.Parameter = nil
 	plugin, err := protogen.Options{}.New(req)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	for _, f := range plugin.Files {
 		if !isLinked(string(f.GoImportPath)) {
@@ -51,9 +59,9 @@ func messageCode(t testing.TB, req *pluginpb.CodeGeneratorRequest) map[string]st
 	}
 	resp := plugin.Response()
 	if resp.Error != nil {
-		t.Fatal(resp.GetError())
+		return nil, errors.New(resp.GetError())
 	}
-	return output(resp)
+	return output(resp), nil
 }
 
 // goError says why the code of both plugins does not compile together, or why

@@ -30,8 +30,10 @@ func (p position) compare(o position) int {
 
 // Numbers of the fields that paths in source positions are made of.
 const (
-	messageOptionsNumber = 7 // DescriptorProto.options
-	topicNumber          = 1 // of EventOptions, as the next
+	fileOptionsNumber    = 8  // FileDescriptorProto.options
+	goPackageNumber      = 11 // FileOptions.go_package
+	messageOptionsNumber = 7  // DescriptorProto.options
+	topicNumber          = 1  // of EventOptions, as the next
 	typeNumber           = 2
 	aliasesNumber        = 3
 	keyNumber            = 4
@@ -41,12 +43,13 @@ const (
 // position returns where the message begins.
 func (e *event) position() position { return e.locate(e.message.Location.Path) }
 
-// optionPosition returns where a field of the option is set: at its own
-// statement, as in "option (micro.event.v1.event).topic", or else at the one
-// that sets the whole option.
-func (e *event) optionPosition(field int32) position {
-	option := append(slices.Clone(e.message.Location.Path), messageOptionsNumber, optionNumber)
-	for _, path := range []protoreflect.SourcePath{append(slices.Clone(option), field), option} {
+// optionPosition returns where a part of the option is set: at its own statement,
+// as in "option (micro.event.v1.event).topic", or else at the one that sets the
+// whole option. The part is a field number, and an index when it is repeated.
+func (e *event) optionPosition(part ...int32) position {
+	path := append(slices.Clone(e.message.Location.Path), messageOptionsNumber, optionNumber)
+	option := len(path)
+	for path = append(path, part...); len(path) >= option; path = path[:len(path)-1] {
 		if p := e.locate(path); p.line != 0 {
 			return p
 		}
@@ -54,9 +57,13 @@ func (e *event) optionPosition(field int32) position {
 	return e.position()
 }
 
-func (e *event) locate(path protoreflect.SourcePath) position {
-	p := position{file: e.file.Desc.Path()}
-	if loc := e.file.Desc.SourceLocations().ByPath(path); loc.Path != nil {
+func (e *event) locate(path protoreflect.SourcePath) position { return e.file.locate(path) }
+
+// locate returns the position of what path leads to; its line is 0 when there is
+// no such thing.
+func (s *source) locate(path protoreflect.SourcePath) position {
+	p := position{file: s.Desc.Path()}
+	if loc := s.Desc.SourceLocations().ByPath(path); loc.Path != nil {
 		p.line, p.column = loc.StartLine+1, loc.StartColumn+1
 	}
 	return p
@@ -74,8 +81,10 @@ type problem struct {
 
 // add reports what is wrong with an event, and how to fix it.
 func (ps *problems) add(at position, e *event, wrong, fix string) {
-	ps.list = append(ps.list, problem{at, fmt.Sprintf("%s: %s (%s)", e.shortName(), wrong, fix)})
+	ps.addText(at, fmt.Sprintf("%s: %s (%s)", e.shortName(), wrong, fix))
 }
+
+func (ps *problems) addText(at position, text string) { ps.list = append(ps.list, problem{at, text}) }
 
 // err returns all problems as one error, a line each, in the order of their
 // positions, or nil.
