@@ -25,6 +25,8 @@ type Client struct {
 	publications sync.Pool // of *publication
 }
 
+var _ Publisher = (*Client)(nil)
+
 // NewClient returns a client that publishes through b. Source says who
 // publishes, as a URI reference that is not empty: "shop/orders", or
 // "https://shop.example/orders". Receivers see it as [Event.Source].
@@ -43,7 +45,7 @@ func NewClient(b broker.Broker, source string, opts ...ClientOption) *Client {
 
 // PublishEvent publishes m as s says. Generated publish functions call it. Nil
 // means that the broker accepted the event, see broker.Broker; the errors are
-// listed at [ErrNilEvent]. Ctx bounds the call and adds headers, see
+// the variables of this package. Ctx bounds the call and adds headers, see
 // [WithHeader].
 func (c *Client) PublishEvent(ctx context.Context, s *Spec, m proto.Message) error {
 	if err := c.check(s, m); err != nil {

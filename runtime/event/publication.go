@@ -6,9 +6,12 @@ import (
 	"github.com/micro-event/micro-event/runtime/broker"
 )
 
-// maxPooledBody is the largest body buffer that is kept for the next event, so
-// that a rare large event does not hold memory for ever.
-const maxPooledBody = 64 << 10
+// What is kept for the next event at most, so that a rare large one does not
+// hold memory for ever.
+const (
+	maxPooledBody    = 64 << 10
+	maxPooledHeaders = 32
+)
 
 // publication is one event on its way to the broker. Publications are used
 // again, header map and body included, because a broker keeps nothing of what
@@ -40,10 +43,9 @@ func (p *publication) stamp(id string, now time.Time) {
 	p.message.Header[headerTime] = text[n:]
 }
 
-// reset empties p and reports whether it is worth keeping. A map never shrinks,
-// so one that held many headers is not.
+// reset empties p and reports whether it is worth keeping.
 func (p *publication) reset() bool {
-	if len(p.message.Header) > 8 || cap(p.message.Body) > maxPooledBody {
+	if len(p.message.Header) > maxPooledHeaders || cap(p.message.Body) > maxPooledBody {
 		return false
 	}
 	clear(p.message.Header)

@@ -116,10 +116,9 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.connect(ctx); err != nil {
 		return err
 	}
-	s.resolveUnknownTypes()
 	for _, r := range s.routes {
-		deadLetter := s.deadLetter(r)
-		sub, err := s.broker.Subscribe(ctx, r.key.topic, r.handle, r.options.brokerOptions(r.key.queue, deadLetter)...)
+		opts := r.options.brokerOptions(r.key.queue, s.deadLetter(r))
+		sub, err := s.broker.Subscribe(ctx, r.key.topic, r.receiver(s.isShared(r.key.topic)), opts...)
 		if err != nil {
 			return fmt.Errorf("subscribe %s: %w", r.key, err)
 		}
@@ -140,22 +139,19 @@ func (s *Server) connect(ctx context.Context) error {
 	return nil
 }
 
-// resolveUnknownTypes decides for each route what becomes of unknown types. A
-// topic with several types is a shared one, where others are to be expected.
-func (s *Server) resolveUnknownTypes() {
-	types := make(map[string]map[string]bool) // by topic
+// isShared reports whether the server handles several types on a topic, where
+// others are then to be expected.
+func (s *Server) isShared(topic string) bool {
+	types := make(map[string]bool)
 	for _, r := range s.routes {
+		if r.key.topic != topic {
+			continue
+		}
 		for _, h := range r.handlers {
-			if types[r.key.topic] == nil {
-				types[r.key.topic] = make(map[string]bool)
-			}
-			types[r.key.topic][h.spec.Type] = true
+			types[h.spec.Type] = true
 		}
 	}
-	for _, r := range s.routes {
-		shared := len(types[r.key.topic]) > 1
-		r.ignore = r.options.unknown == ignoreUnknown || r.options.unknown == "" && shared
-	}
+	return len(types) > 1
 }
 
 // deadLetter returns the dead-letter topic of a route. The default does not

@@ -35,6 +35,8 @@ type Recorder struct {
 	fail    error
 }
 
+var _ event.Publisher = (*Recorder)(nil)
+
 // NewRecorder returns a recorder with nothing in it. Options are those of the
 // client that it takes the place of; the source is "eventtest".
 func NewRecorder(opts ...event.ClientOption) *Recorder {
