@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -172,7 +171,7 @@ func (s *fakeSource) set(change func()) {
 	change()
 }
 
-func quiet() Option { return WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))) }
+func quiet() Option { return WithLogger(slog.New(slog.DiscardHandler)) }
 
 // connected returns a connected broker of d that the test disconnects.
 func connected(t *testing.T, d Driver, opts ...Option) *Engine {

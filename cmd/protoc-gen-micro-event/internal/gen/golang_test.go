@@ -133,7 +133,7 @@ func (c *goChecker) Import(path string) (*types.Package, error) {
 	}
 	var errs []error
 	config := types.Config{Importer: c, Error: func(err error) { errs = append(errs, err) }}
-	p, _ := config.Check(path, c.fset, files, nil)
+	p, _ := config.Check(path, c.fset, files, nil) //nolint:errcheck // Error has all of them
 	c.packages[path] = p
 	return p, errors.Join(errs...)
 }

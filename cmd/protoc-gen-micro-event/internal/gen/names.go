@@ -112,8 +112,14 @@ func (s *source) importLines() []string {
 	if q := s.output.qualifier; q != "" {
 		lines = append(lines, strings.TrimSuffix(q, ".")+" "+strconv.Quote(string(s.GoImportPath)))
 	}
-	slices.SortFunc(lines, func(a, b string) int { return cmp.Compare(a[strings.Index(a, `"`):], b[strings.Index(b, `"`):]) })
+	slices.SortFunc(lines, func(a, b string) int { return cmp.Compare(importPath(a), importPath(b)) })
 	return lines
+}
+
+// importPath returns the path of an import line, which may name it first.
+func importPath(line string) string {
+	_, path, _ := strings.Cut(line, `"`)
+	return path
 }
 
 // needsProto reports whether a spec of the file has functions.
