@@ -30,7 +30,7 @@ type source struct {
 	stop      sync.Once
 }
 
-// held is what a Raw carries: the message as it was read, or why it cannot be.
+// held is what a Raw carries: the message as it was read.
 type held struct {
 	name    string // of the file in ready
 	content []byte
@@ -129,21 +129,21 @@ func (s *source) heldPath(name string) string {
 // keyOf returns the key of a message, or none if it cannot be decoded: Load
 // reports that.
 func keyOf(content []byte) string {
-	var m broker.Message
-	if json.Unmarshal(content, &m) != nil {
+	var r broker.Record
+	if json.Unmarshal(content, &r) != nil {
 		return ""
 	}
-	return m.Key
+	return r.Key
 }
 
 // Load implements [broker.Source].
-func (s *source) Load(r *broker.Raw) (broker.Message, error) {
-	var m broker.Message
+func (s *source) Load(r *broker.Raw) (broker.Record, error) {
+	var record broker.Record
 	content := r.Value.(*held).content
-	if err := json.Unmarshal(content, &m); err != nil {
-		return broker.Message{Body: content}, err
+	if err := json.Unmarshal(content, &record); err != nil {
+		return broker.Record{Body: content}, err
 	}
-	return m, nil
+	return record, nil
 }
 
 // Settle implements [broker.Source]. A file that is gone was reclaimed.

@@ -79,7 +79,7 @@ func (d *driver) Close(context.Context) error { return nil }
 
 // Publish implements [broker.Driver]. It is certain to have failed only as long
 // as no queue has the message.
-func (d *driver) Publish(_ context.Context, topic string, m *broker.Message, _ broker.PublishOptions) error {
+func (d *driver) Publish(_ context.Context, topic string, r *broker.Record, _ broker.PublishOptions) error {
 	queues, err := os.ReadDir(filepath.Join(d.dir, topic))
 	if errors.Is(err, os.ErrNotExist) || err == nil && len(queues) == 0 {
 		return broker.ErrNoSubscribers
@@ -87,7 +87,7 @@ func (d *driver) Publish(_ context.Context, topic string, m *broker.Message, _ b
 	if err != nil {
 		return broker.NotDelivered(err)
 	}
-	content, err := json.Marshal(m)
+	content, err := json.Marshal(r)
 	if err != nil {
 		return broker.Rejected(err)
 	}

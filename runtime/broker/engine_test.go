@@ -82,7 +82,7 @@ func TestHeldDeliveriesAreExtended(t *testing.T) {
 		}, Queue("q"), MaxInFlight(2))
 		must(t, err)
 		for _, key := range []string{"parked", "running", "running"} {
-			d.source.feed(Raw{Key: key, Value: &Message{Key: key}})
+			d.source.feed(Raw{Key: key, Value: &Record{Key: key}})
 		}
 		time.Sleep(25 * time.Second) // of the bubble's clock: two beats
 		synctest.Wait()
@@ -111,7 +111,7 @@ func TestStaleDeliveriesDoNotStart(t *testing.T) {
 			return errors.New("fails")
 		}, Queue("q"))
 		must(t, err)
-		d.source.feed(Raw{Key: "k", Value: &Message{Key: "k"}})
+		d.source.feed(Raw{Key: "k", Value: &Record{Key: "k"}})
 		synctest.Wait() // failed once, parked
 		d.source.set(func() { d.source.stale["k"] = true })
 		time.Sleep(time.Minute)
@@ -187,7 +187,7 @@ func TestPoisonThatCannotBeDecodedKeepsItsBody(t *testing.T) {
 		if len(d.published) != 1 || string(d.published[0].Body) != "garbage" {
 			t.Fatalf("dead letters %v, want one with the raw body", d.published)
 		}
-		h := d.published[0].Header
+		h := d.published[0].Message().Header
 		if h[DeadLetterAttemptsHeader] != "0" || !strings.Contains(h[DeadLetterCauseHeader], "bad frame") {
 			t.Errorf("headers %v, want 0 attempts and the cause", h)
 		}
@@ -222,7 +222,7 @@ func TestPanicIsLoggedWithItsStack(t *testing.T) {
 		e := connected(t, d, WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 		_, err := e.Subscribe(t.Context(), "t", func(context.Context, *Delivery) error { panic("boom") }, DropAfter(1))
 		must(t, err)
-		d.source.feed(Raw{Value: &Message{Header: Header{"ce-id": "id-1"}}})
+		d.source.feed(Raw{Value: &Record{Header: []Field{{"ce-id", "id-1"}}}})
 		synctest.Wait()
 		for _, want := range []string{"handler panicked: boom", "engine_test.go", "id=id-1", "message dropped"} {
 			if !strings.Contains(log.String(), want) {
@@ -263,7 +263,7 @@ func TestHandlerThatIgnoresItsCancellationIsNamed(t *testing.T) {
 		release := make(chan struct{})
 		sub, err := e.Subscribe(t.Context(), "t", func(context.Context, *Delivery) error { <-release; return nil }, Queue("q"))
 		must(t, err)
-		d.source.feed(Raw{Key: "order-7", Value: &Message{}})
+		d.source.feed(Raw{Key: "order-7", Value: &Record{}})
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()

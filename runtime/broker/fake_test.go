@@ -1,9 +1,11 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -17,7 +19,7 @@ type fakeDriver struct {
 	connectErr error
 	closeErr   error
 	lost       func(error)
-	published  []*Message
+	published  []*Record
 	source     *fakeSource
 	declared   []string
 }
@@ -30,14 +32,14 @@ func (d *fakeDriver) Info() Info                    { return d.info }
 func (d *fakeDriver) Connect(context.Context) error { return d.connectErr }
 func (d *fakeDriver) Close(context.Context) error   { return d.closeErr }
 
-func (d *fakeDriver) Publish(_ context.Context, topic string, m *Message, _ PublishOptions) error {
+func (d *fakeDriver) Publish(_ context.Context, topic string, r *Record, _ PublishOptions) error {
 	if d.publishErr != nil {
 		return d.publishErr
 	}
-	c := m.Clone()
-	d.published = append(d.published, &c)
+	c := &Record{Key: r.Key, Header: slices.Clone(r.Header), Body: bytes.Clone(r.Body)}
+	d.published = append(d.published, c)
 	if d.source.feedFrom == topic {
-		d.source.feed(Raw{Key: m.Key, Value: &c})
+		d.source.feed(Raw{Key: r.Key, Value: c})
 	}
 	return nil
 }
@@ -82,7 +84,7 @@ func (s *fakeSource) feed(r Raw) { s.incoming <- r }
 // feedNames feeds messages without keys whose bodies are their names.
 func (s *fakeSource) feedNames(partition int32, names ...string) {
 	for _, name := range names {
-		s.feed(Raw{Partition: partition, Value: &Message{Body: []byte(name)}})
+		s.feed(Raw{Partition: partition, Value: &Record{Body: []byte(name)}})
 	}
 }
 
@@ -103,13 +105,13 @@ func (s *fakeSource) Receive(ctx context.Context, buf []Raw) (int, error) {
 	}
 }
 
-func (s *fakeSource) Load(r *Raw) (Message, error) {
+func (s *fakeSource) Load(r *Raw) (Record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.loadErr != nil {
-		return Message{Key: r.Key, Body: []byte("garbage")}, s.loadErr
+		return Record{Key: r.Key, Body: []byte("garbage")}, s.loadErr
 	}
-	return r.Value.(*Message).Clone(), nil
+	return *r.Value.(*Record), nil
 }
 
 func (s *fakeSource) Settle(_ context.Context, r *Raw, o Outcome, _ error) error {
@@ -119,8 +121,8 @@ func (s *fakeSource) Settle(_ context.Context, r *Raw, o Outcome, _ error) error
 		return s.settleErr
 	}
 	name := r.Key
-	if m, ok := r.Value.(*Message); ok && name == "" {
-		name = string(m.Body)
+	if rec, ok := r.Value.(*Record); ok && name == "" {
+		name = string(rec.Body)
 	}
 	s.settled = append(s.settled, settlement{name, o, time.Now()})
 	return nil

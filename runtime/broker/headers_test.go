@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -21,19 +22,18 @@ func TestHeadersArriveThroughAnyTransport(t *testing.T) {
 	} {
 		for _, support := range []HeaderSupport{HeadersExact, HeadersPrintable, HeadersPrintableLower} {
 			t.Run(fmt.Sprint(name, support), func(t *testing.T) {
-				sent := &Message{Key: "k", Header: maps.Clone(h), Body: []byte("b")}
+				sent := &Record{Key: "k", Header: appendFields(nil, h), Body: []byte("b")}
+				before := slices.Clone(sent.Header)
 				out := encodeHeaders(sent, support)
-				if !maps.Equal(sent.Header, h) {
+				if !slices.Equal(sent.Header, before) {
 					t.Error("the caller's header was changed")
 				}
-				for n, v := range out.Header {
-					if n != carrier && !support.carries(n, v) {
-						t.Errorf("%q: %q is left to a transport that cannot carry it", n, v)
+				for _, f := range out.Header {
+					if f.Name != carrier && !support.carries(f) {
+						t.Errorf("%q is left to a transport that cannot carry it", f)
 					}
 				}
-				got := maps.Clone(out.Header)
-				must(t, decodeHeaders(got))
-				if !maps.Equal(got, h) || out.Key != "k" || string(out.Body) != "b" {
+				if got := decoded(t, out); !maps.Equal(got, h) || out.Key != "k" || string(out.Body) != "b" {
 					t.Errorf("got %v, want %v", got, h)
 				}
 			})
@@ -41,16 +41,29 @@ func TestHeadersArriveThroughAnyTransport(t *testing.T) {
 	}
 }
 
+// decoded returns the headers that arrive when r is what travels.
+func decoded(t *testing.T, r *Record) Header {
+	t.Helper()
+	before := slices.Clone(r.Header)
+	header, err := decodeHeaders(r.Header)
+	must(t, err)
+	if !slices.Equal(r.Header, before) {
+		t.Error("decoding changed what the driver holds")
+	}
+	m := (&Record{Header: header}).Message()
+	return m.Header
+}
+
 func TestPlainHeadersAreNotCopied(t *testing.T) {
-	m := &Message{Header: Header{"tenant": "acme", "content-type": "application/protobuf"}}
-	if n := testing.AllocsPerRun(100, func() { encodeHeaders(m, HeadersPrintableLower) }); n != 0 {
+	r := &Record{Header: []Field{{"tenant", "acme"}, {"content-type", "application/protobuf"}}}
+	if n := testing.AllocsPerRun(100, func() { encodeHeaders(r, HeadersPrintableLower) }); n != 0 {
 		t.Errorf("%v allocations, want 0", n)
 	}
 }
 
 func TestBrokenCarrierIsAnError(t *testing.T) {
 	for _, value := range []string{"!", "AA", "_w", "BWFi", "AmFiBQ"} {
-		if err := decodeHeaders(Header{carrier: value}); !errors.Is(err, ErrInvalidHeader) {
+		if _, err := decodeHeaders([]Field{{carrier, value}}); !errors.Is(err, ErrInvalidHeader) {
 			t.Errorf("carrier %q: %v, want ErrInvalidHeader", value, err)
 		}
 	}
@@ -62,14 +75,13 @@ func FuzzDecodeHeaders(f *testing.F) {
 	f.Add("AWEBYg")
 	f.Add("_____w8")
 	f.Fuzz(func(t *testing.T, value string) {
-		h := Header{carrier: value, "other": "kept"}
-		err := decodeHeaders(h)
+		h, err := decodeHeaders([]Field{{carrier, value}, {"other", "kept"}})
 		if err != nil && !errors.Is(err, ErrInvalidHeader) {
 			t.Errorf("error %v does not match ErrInvalidHeader", err)
 		}
 		total := 0
-		for n, v := range h {
-			total += len(n) + len(v)
+		for _, f := range h {
+			total += len(f.Name) + len(f.Value)
 		}
 		if total > len(value)+len(carrier)+64 {
 			t.Errorf("%d bytes of headers from a value of %d", total, len(value))
@@ -82,13 +94,11 @@ func FuzzHeadersRoundTrip(f *testing.F) {
 	f.Add("a\x00", "\r\n", carrier, "x", uint8(1))
 	f.Fuzz(func(t *testing.T, n1, v1, n2, v2 string, support uint8) {
 		h := Header{n1: v1, n2: v2}
-		m := &Message{Header: h}
-		if headerLimits.check(m) != nil {
+		r := &Record{Header: appendFields(nil, h)}
+		if headerLimits.check(r) != nil {
 			return
 		}
-		got := maps.Clone(encodeHeaders(m, HeaderSupport(support%3)).Header)
-		must(t, decodeHeaders(got))
-		if !maps.Equal(got, h) {
+		if got := decoded(t, encodeHeaders(r, HeaderSupport(support%3))); !maps.Equal(got, h) {
 			t.Errorf("got %q, want %q", got, h)
 		}
 	})

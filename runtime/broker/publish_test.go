@@ -132,11 +132,11 @@ type batchDriver struct {
 	calls int
 }
 
-func (d *batchDriver) PublishBatch(_ context.Context, _ string, ms []*Message, _ PublishOptions) []error {
+func (d *batchDriver) PublishBatch(_ context.Context, _ string, rs []*Record, _ PublishOptions) []error {
 	d.calls++
-	errs := make([]error, len(ms))
-	for i, m := range ms {
-		if string(m.Body) == "fails" {
+	errs := make([]error, len(rs))
+	for i, r := range rs {
+		if string(r.Body) == "fails" {
 			errs[i] = NotDelivered(errors.New("no"))
 		}
 	}

@@ -68,27 +68,27 @@ func (r *route) conflict(h *handler, o *subscribeOptions) error {
 
 // receiver returns the handler that the broker calls. Whether the topic is
 // shared decides about unknown types where no option does.
-func (r *route) receiver(shared bool) broker.Handler {
+func (r *route) receiver(shared bool) broker.RecordHandler {
 	ignore := r.options.unknown == ignoreUnknown || r.options.unknown == "" && shared
-	return func(ctx context.Context, d *broker.Delivery) error {
-		h, codec, err := r.match(d.Message.Header)
+	return func(ctx context.Context, d *broker.RecordDelivery) error {
+		h, codec, err := r.match(d.Record.Header)
 		if ignore && errors.Is(err, ErrType) {
 			return nil
 		}
 		if err != nil {
-			return undecodable(d, err)
+			return undecodable(d.Topic, err)
 		}
 		m := h.message.New().Interface()
-		if err := codec.readBody(d.Message.Body, m); err != nil {
-			return undecodable(d, err)
+		if err := codec.readBody(d.Record.Body, m); err != nil {
+			return undecodable(d.Topic, err)
 		}
-		return h.call(NewContext(ctx, d), m)
+		return h.call(newEventContext(ctx, d), m)
 	}
 }
 
 // match returns the handler of a message and the codec of its body.
-func (r *route) match(header broker.Header) (*handler, Codec, error) {
-	typ := lookup(header, headerType)
+func (r *route) match(header headers) (*handler, Codec, error) {
+	typ := header.get(headerType)
 	if typ == "" {
 		return r.matchRaw(header)
 	}
@@ -102,11 +102,11 @@ func (r *route) match(header broker.Header) (*handler, Codec, error) {
 
 // matchRaw decides by what the message says of itself, never by whether its
 // body can be decoded: protobuf decodes many a foreign body without complaint.
-func (r *route) matchRaw(header broker.Header) (*handler, Codec, error) {
+func (r *route) matchRaw(header headers) (*handler, Codec, error) {
 	if r.raw == nil {
 		return nil, "", notEvent(headerType)
 	}
-	contentType := lookup(header, headerContentType)
+	contentType := header.get(headerContentType)
 	if contentType == "" {
 		return r.raw, r.rawCodec, nil
 	}

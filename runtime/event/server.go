@@ -117,14 +117,26 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	for _, r := range s.routes {
-		opts := r.options.brokerOptions(r.key.queue, s.deadLetter(r))
-		sub, err := s.broker.Subscribe(ctx, r.key.topic, r.receiver(s.isShared(r.key.topic)), opts...)
+		sub, err := s.receive(ctx, r)
 		if err != nil {
 			return fmt.Errorf("subscribe %s: %w", r.key, err)
 		}
 		s.live = append(s.live, sub)
 	}
 	return nil
+}
+
+// receive subscribes a route. As in [Client.publish], only an engine itself is
+// asked for records.
+func (s *Server) receive(ctx context.Context, r *route) (broker.Subscriber, error) {
+	opts := r.options.brokerOptions(r.key.queue, s.deadLetter(r))
+	receiver := r.receiver(s.isShared(r.key.topic))
+	if engine, ok := s.broker.(*broker.Engine); ok {
+		return engine.SubscribeRecords(ctx, r.key.topic, receiver, opts...)
+	}
+	return s.broker.Subscribe(ctx, r.key.topic, func(ctx context.Context, d *broker.Delivery) error {
+		return receiver(ctx, recordDelivery(d))
+	}, opts...)
 }
 
 // connect connects the broker, and remembers whether it is the server's to

@@ -20,7 +20,7 @@ func ignoreField(context.Context, *eventv1.HeaderField) error    { return nil }
 func ignoreOptions(context.Context, *eventv1.EventOptions) error { return nil }
 
 // started subscribes h to fieldSpec and starts a server.
-func started(t *testing.T, b *loopback, h event.Handler[*eventv1.HeaderField], opts ...event.SubscribeOption) *event.Server {
+func started(t *testing.T, b broker.Broker, h event.Handler[*eventv1.HeaderField], opts ...event.SubscribeOption) *event.Server {
 	t.Helper()
 	s := event.NewServer(b, "billing")
 	if err := event.Subscribe(s, fieldSpec, h, opts...); err != nil {
