@@ -166,7 +166,7 @@ func (s *source) Settle(_ context.Context, r *broker.Raw, o broker.Outcome, _ er
 func (s *source) Extend(_ context.Context, messages []broker.Raw) {
 	now := time.Now()
 	for _, r := range messages {
-		_ = os.Chtimes(s.heldPath(r.Value.(*held).name), now, now)
+		_ = os.Chtimes(s.heldPath(r.Value.(*held).name), now, now) //nolint:errcheck // see above
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -174,7 +173,7 @@ func (s *fakeSource) set(change func()) {
 	change()
 }
 
-func quiet() Option { return WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))) }
+func quiet() Option { return WithLogger(slog.New(slog.DiscardHandler)) }
 
 // connected returns a connected broker of d that the test disconnects.
 func connected(t *testing.T, d Driver, opts ...Option) *Engine {
