@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"slices"
@@ -239,7 +240,7 @@ func TestLinkIsReportedAndPartOfHealth(t *testing.T) {
 	var events []string
 	d := newFake(Capabilities{})
 	e := connected(t, d, WithHooks(Hooks{
-		Connected: func(address string) { events = append(events, "connected "+address) },
+		Connected: func(address string, again bool) { events = append(events, fmt.Sprintf("connected %s %v", address, again)) },
 		Lost:      func(_ string, err error) { events = append(events, "lost "+err.Error()) },
 	}))
 	must(t, e.Health(t.Context()))
@@ -250,7 +251,7 @@ func TestLinkIsReportedAndPartOfHealth(t *testing.T) {
 	}
 	d.lost(nil)
 	must(t, e.Health(t.Context()))
-	want := []string{"connected fake://", "lost reset", "connected fake://"}
+	want := []string{"connected fake:// false", "lost reset", "connected fake:// true"}
 	if !slices.Equal(events, want) {
 		t.Errorf("hooks saw %q, want %q", events, want)
 	}
