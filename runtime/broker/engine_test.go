@@ -240,8 +240,10 @@ func TestLinkIsReportedAndPartOfHealth(t *testing.T) {
 	var events []string
 	d := newFake(Capabilities{})
 	e := connected(t, d, WithHooks(Hooks{
-		Connected: func(address string, again bool) { events = append(events, fmt.Sprintf("connected %s %v", address, again)) },
-		Lost:      func(_ string, err error) { events = append(events, "lost "+err.Error()) },
+		Connected: func(address string, again bool) {
+			events = append(events, fmt.Sprintf("connected %s %v", address, again))
+		},
+		Lost: func(_ string, err error) { events = append(events, "lost "+err.Error()) },
 	}))
 	must(t, e.Health(t.Context()))
 	d.lost(errors.New("reset"))
