@@ -66,6 +66,16 @@ func handledBy(ctx context.Context, e *Engine) *subscription {
 	return nil
 }
 
+// HandlerSource returns the source of the delivery whose handler was given ctx,
+// or nil when ctx is not a handler's. A driver whose Publish waits for handlers
+// can tell by it that one would wait for itself.
+func HandlerSource(ctx context.Context) Source {
+	if s, ok := ctx.Value(handlerKey{}).(*subscription); ok {
+		return s.source
+	}
+	return nil
+}
+
 func newSubscription(ctx context.Context, e *Engine, src Source, topic string, h RecordHandler, o SubscribeOptions) *subscription {
 	s := &subscription{
 		engine:    e,

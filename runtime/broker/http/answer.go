@@ -1,0 +1,167 @@
+package httpbroker
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// patience is how long an answer waits for all of its results before it sends
+	// those that there are, and 202 for the others. It is no delay of a message:
+	// after a message that took longer an answer does not wait at all.
+	patience = time.Millisecond
+
+	// pulse is how often an answer says that its messages are alive.
+	pulse = time.Second
+
+	// writeTimeout is how long a client may take to accept a part of an answer.
+	writeTimeout = 10 * time.Second
+)
+
+// answer collects the results of the messages of one request and writes them:
+// all at once when they come soon, else one by one.
+type answer struct {
+	mu    sync.Mutex
+	ready []result
+	open  int // results to come
+	wake  chan struct{}
+
+	pending []bool // by index: no final result was written; of the writer only
+	out     []byte
+}
+
+func newAnswer(messages int) *answer {
+	return &answer{open: messages, wake: make(chan struct{}, 1), ready: make([]result, 0, messages)}
+}
+
+// finish adds a result.
+func (a *answer) finish(r result) {
+	a.mu.Lock()
+	a.ready = append(a.ready, r)
+	a.open--
+	all := a.open == 0
+	wake := all || len(a.ready) == 1
+	a.mu.Unlock()
+	if wake {
+		a.signal()
+	}
+}
+
+func (a *answer) signal() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// collect takes the results that are ready and reports whether they are the last.
+func (a *answer) collect() (ready []result, all bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ready, a.ready = a.ready, nil
+	return ready, a.open == 0
+}
+
+func (a *answer) complete() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.open == 0
+}
+
+// write writes the results until there are all, or the client is gone.
+func (a *answer) write(ctx context.Context, w http.ResponseWriter, messages int, wait time.Duration) error {
+	if a.await(ctx, wait) {
+		ready, _ := a.collect()
+		a.append(ready)
+		_, err := w.Write(a.out)
+		return err
+	}
+	return a.stream(ctx, w, messages)
+}
+
+// await waits for all results, but no longer than wait.
+func (a *answer) await(ctx context.Context, wait time.Duration) bool {
+	if wait == 0 {
+		return a.complete()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for !a.complete() {
+		select {
+		case <-a.wake:
+		case <-timer.C:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// stream writes 202 for what is not ready, then each result as it comes, and
+// now and then 202 again, so that the client knows a slow handler from a
+// broken connection.
+func (a *answer) stream(ctx context.Context, w http.ResponseWriter, messages int) error {
+	control := http.NewResponseController(w)
+	if err := control.SetReadDeadline(time.Time{}); err != nil { // the request was read; only its client is watched
+		return err
+	}
+	ticker := time.NewTicker(pulse)
+	defer ticker.Stop()
+	a.pending = make([]bool, messages)
+	for i := range a.pending {
+		a.pending[i] = true
+	}
+	alive := true
+	for {
+		ready, all := a.collect()
+		a.append(ready)
+		if alive && !all {
+			a.appendPending()
+		}
+		if err := a.flush(w, control); err != nil || all {
+			return err
+		}
+		alive = false
+		select {
+		case <-a.wake:
+		case <-ticker.C:
+			alive = true
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (a *answer) append(ready []result) {
+	for _, r := range ready {
+		a.out = appendResult(a.out, r)
+		if a.pending != nil {
+			a.pending[r.index] = false
+		}
+	}
+}
+
+func (a *answer) appendPending() {
+	for i, pending := range a.pending {
+		if pending {
+			a.out = appendResult(a.out, result{index: i, status: http.StatusAccepted})
+		}
+	}
+}
+
+func (a *answer) flush(w http.ResponseWriter, control *http.ResponseController) error {
+	if len(a.out) == 0 {
+		return nil
+	}
+	if err := control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	if _, err := w.Write(a.out); err != nil {
+		return err
+	}
+	a.out = a.out[:0]
+	return control.Flush()
+}

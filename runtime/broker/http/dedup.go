@@ -1,0 +1,86 @@
+package httpbroker
+
+import (
+	"hash/maphash"
+)
+
+// dedupGeneration is how many finished messages a generation of a table holds;
+// a table remembers the last one to two generations.
+const dedupGeneration = 1 << 16
+
+// Names of the CloudEvents attributes that together identify an event.
+const (
+	idHeader     = "ce-id"
+	sourceHeader = "ce-source"
+)
+
+// identity is a hash of what identifies a message: its own id, or else source
+// and id of the event. Its seeds are secret and the messages are not, so nobody
+// can make two of them collide.
+type identity [2]uint64
+
+// hasher makes identities and digests.
+type hasher struct{ first, second maphash.Seed }
+
+func newHasher() hasher { return hasher{maphash.MakeSeed(), maphash.MakeSeed()} }
+
+// identity returns the identity of a message, and false when it has none.
+func (h hasher) identity(m *message) (identity, bool) {
+	source, id := "", m.id
+	if id == "" {
+		id, _ = m.record.Get(idHeader)
+		source, _ = m.record.Get(sourceHeader)
+	}
+	if id == "" {
+		return identity{}, false
+	}
+	if source == "" {
+		return identity{maphash.String(h.first, id), maphash.String(h.second, id)}, true
+	}
+	return identity{h.pair(h.first, source, id), h.pair(h.second, source, id)}, true
+}
+
+func (hasher) pair(seed maphash.Seed, source, id string) uint64 {
+	return maphash.Comparable(seed, [2]string{source, id})
+}
+
+// digest is a hash of what a repetition of a message must have in common with
+// it: key and body. Its headers may tell another time.
+func (h hasher) digest(m *message) uint64 {
+	return maphash.Bytes(h.first, m.record.Body) ^ maphash.String(h.second, m.record.Key)
+}
+
+// dedup knows the messages that a source has: those that run, and the last that
+// were done. Its memory is bounded, and what runs is never forgotten. The mutex
+// of the source guards it.
+type dedup struct {
+	running map[identity]*delivery
+	done    map[identity]uint64 // digest
+	before  map[identity]uint64 // the generation before
+	limit   int
+}
+
+func newDedup(limit int) dedup {
+	return dedup{running: make(map[identity]*delivery), done: make(map[identity]uint64), limit: limit}
+}
+
+// finished returns the digest of a message that was done.
+func (d *dedup) finished(id identity) (uint64, bool) {
+	if digest, ok := d.done[id]; ok {
+		return digest, true
+	}
+	digest, ok := d.before[id]
+	return digest, ok
+}
+
+// finish moves a message from those that run to those that are done.
+func (d *dedup) finish(id identity, digest uint64) {
+	delete(d.running, id)
+	if len(d.done) >= d.limit {
+		d.before, d.done = d.done, make(map[identity]uint64, d.limit)
+	}
+	d.done[id] = digest
+}
+
+// forget removes a message that ran and was not done.
+func (d *dedup) forget(id identity) { delete(d.running, id) }

@@ -1,0 +1,313 @@
+package httpbroker
+
+import (
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+)
+
+// Limits of a frame, beside the server's limit of its size. A message that was
+// dead-lettered may have 8 headers and 4 KiB more than one that is published.
+const (
+	maxFrameMessages = 1024
+	maxHeaderEntries = broker.MaxHeaderEntries + 8
+	maxHeaderBytes   = broker.MaxHeaderBytes + 4<<10
+	maxIDBytes       = 1 << 10
+)
+
+// Numbers of the fields; docs/protocol.md has the schema.
+const (
+	frameTopic    = 1
+	frameQueue    = 2
+	frameInstance = 3
+	frameLevel    = 4
+	frameMessages = 5
+
+	messageID     = 1
+	messageKey    = 2
+	messageHeader = 3
+	messageBody   = 4
+
+	headerName  = 1
+	headerValue = 2
+)
+
+// Level is what nil from Publish means.
+type Level int
+
+// The levels.
+const (
+	// Handled means that a handler of each queue finished the message, or that it
+	// lies on its dead-letter topic. It is the default.
+	Handled Level = iota
+
+	// Accepted means that a member of each queue holds the message in memory, or
+	// the publisher does for a queue that has none at the moment.
+	Accepted
+)
+
+// String returns the level's name.
+func (l Level) String() string {
+	switch l {
+	case Handled:
+		return "handled"
+	case Accepted:
+		return "accepted"
+	default:
+		return fmt.Sprintf("level %d", int(l))
+	}
+}
+
+// frame is what one POST carries: messages for one queue of one topic, or for
+// one subscription without a queue.
+type frame struct {
+	topic, queue, instance string
+	level                  Level
+	messages               []message
+}
+
+// message is a record with what identifies it. Its record shares the memory of
+// the frame.
+type message struct {
+	id     string
+	record broker.Record
+}
+
+// errFrame is wrapped by the errors of parseFrame.
+var errFrame = errors.New("malformed frame")
+
+// appendMessage appends a message as a field of a frame. The body comes last, so
+// that all before it can be read as one string.
+func appendMessage(b []byte, id string, r *broker.Record) []byte {
+	size := sizeString(id) + sizeString(r.Key)
+	for i := range r.Header {
+		size += 1 + protowire.SizeBytes(sizeField(&r.Header[i]))
+	}
+	if len(r.Body) > 0 {
+		size += 1 + protowire.SizeBytes(len(r.Body))
+	}
+	b = protowire.AppendTag(b, frameMessages, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(size))
+	b = appendString(b, messageID, id)
+	b = appendString(b, messageKey, r.Key)
+	for i := range r.Header {
+		f := &r.Header[i]
+		b = protowire.AppendTag(b, messageHeader, protowire.BytesType)
+		b = protowire.AppendVarint(b, uint64(sizeField(f)))
+		b = appendString(b, headerName, f.Name)
+		b = appendString(b, headerValue, f.Value)
+	}
+	if len(r.Body) > 0 {
+		b = protowire.AppendTag(b, messageBody, protowire.BytesType)
+		b = protowire.AppendBytes(b, r.Body)
+	}
+	return b
+}
+
+func sizeField(f *broker.Field) int { return sizeString(f.Name) + sizeString(f.Value) }
+
+// sizeString is the size of a field with a number below 16, or nothing.
+func sizeString(s string) int {
+	if s == "" {
+		return 0
+	}
+	return 1 + protowire.SizeBytes(len(s))
+}
+
+func appendString(b []byte, n protowire.Number, s string) []byte {
+	if s == "" {
+		return b
+	}
+	return protowire.AppendString(protowire.AppendTag(b, n, protowire.BytesType), s)
+}
+
+// appendFrameHead appends all of a frame but its messages.
+func appendFrameHead(b []byte, f *frame) []byte {
+	b = appendString(b, frameTopic, f.topic)
+	b = appendString(b, frameQueue, f.queue)
+	b = appendString(b, frameInstance, f.instance)
+	if f.level != Handled {
+		b = protowire.AppendVarint(protowire.AppendTag(b, frameLevel, protowire.VarintType), uint64(f.level))
+	}
+	return b
+}
+
+// parseFrame reads and checks a frame, which its records keep referring to.
+func parseFrame(b []byte) (*frame, error) {
+	f := new(frame)
+	count, err := countMessages(b)
+	if err != nil {
+		return nil, err
+	}
+	f.messages = make([]message, 0, count)
+	err = eachField(b, f.set)
+	if err != nil {
+		return nil, err
+	}
+	return f, f.check()
+}
+
+// countMessages looks how many messages there are before there is memory for
+// them.
+func countMessages(b []byte) (int, error) {
+	n := 0
+	err := eachField(b, func(num protowire.Number, typ protowire.Type, _ []byte, _ uint64) error {
+		if num == frameMessages && typ == protowire.BytesType {
+			n++
+		}
+		return nil
+	})
+	if n > maxFrameMessages {
+		return 0, fmt.Errorf("%w: %d messages, more than %d", errFrame, n, maxFrameMessages)
+	}
+	return n, err
+}
+
+func (f *frame) set(num protowire.Number, typ protowire.Type, value []byte, n uint64) error {
+	if typ == protowire.VarintType && num == frameLevel {
+		if n > uint64(Accepted) {
+			return fmt.Errorf("%w: unknown level", errFrame)
+		}
+		f.level = Level(n)
+	}
+	if typ != protowire.BytesType {
+		return nil
+	}
+	switch num {
+	case frameTopic:
+		f.topic = string(value)
+	case frameQueue:
+		f.queue = string(value)
+	case frameInstance:
+		f.instance = string(value)
+	case frameMessages:
+		m, err := parseMessage(value)
+		if err != nil {
+			return err
+		}
+		f.messages = append(f.messages, m)
+	}
+	return nil
+}
+
+func (f *frame) check() error {
+	if err := broker.CheckTopic(f.topic); err != nil {
+		return fmt.Errorf("%w: topic: %w", errFrame, err)
+	}
+	if f.queue != "" {
+		if err := broker.CheckTopic(f.queue); err != nil {
+			return fmt.Errorf("%w: queue: %w", errFrame, err)
+		}
+	}
+	switch {
+	case f.queue == "" && f.instance == "":
+		return fmt.Errorf("%w: neither queue nor instance", errFrame)
+	case len(f.messages) == 0:
+		return fmt.Errorf("%w: no messages", errFrame)
+	}
+	return nil
+}
+
+// parseMessage reads a message. Its strings share one copy of all that lies
+// before the body.
+func parseMessage(b []byte) (message, error) {
+	var m message
+	text, headers, err := messageText(b)
+	if err != nil {
+		return m, err
+	}
+	if headers > 0 {
+		m.record.Header = make([]broker.Field, 0, headers)
+	}
+	total := 0
+	for at := 0; at < len(b); {
+		num, value, next, err := cutField(b, at)
+		if err != nil {
+			return m, err
+		}
+		switch num {
+		case messageID:
+			m.id = value.of(text)
+		case messageKey:
+			m.record.Key = value.of(text)
+		case messageHeader:
+			field, err := parseHeader(b[value.from:value.to], text[value.from:value.to])
+			if err != nil {
+				return m, err
+			}
+			total += len(field.Name) + len(field.Value)
+			m.record.Header = append(m.record.Header, field)
+		case messageBody:
+			m.record.Body = b[value.from:value.to:value.to]
+		}
+		at = next
+	}
+	return m, m.check(total)
+}
+
+// messageText returns a string of b as far as strings are to be read from it,
+// and how many headers there are.
+func messageText(b []byte) (string, int, error) {
+	headers, end := 0, 0
+	for at := 0; at < len(b); {
+		num, _, next, err := cutField(b, at)
+		if err != nil {
+			return "", 0, err
+		}
+		switch num {
+		case messageHeader:
+			headers++
+			end = next
+		case messageID, messageKey:
+			end = next
+		}
+		at = next
+	}
+	if headers > maxHeaderEntries {
+		return "", 0, fmt.Errorf("%w: %d headers, more than %d", errFrame, headers, maxHeaderEntries)
+	}
+	return string(b[:end]), headers, nil
+}
+
+func (m *message) check(headerBytes int) error {
+	switch {
+	case len(m.id) > maxIDBytes:
+		return fmt.Errorf("%w: id of %d bytes", errFrame, len(m.id))
+	case len(m.record.Key) > broker.MaxKeyBytes:
+		return fmt.Errorf("%w: key of %d bytes", errFrame, len(m.record.Key))
+	case headerBytes > maxHeaderBytes:
+		return fmt.Errorf("%w: %d bytes of headers", errFrame, headerBytes)
+	case !utf8.ValidString(m.id), !utf8.ValidString(m.record.Key):
+		return fmt.Errorf("%w: id or key is not UTF-8", errFrame)
+	}
+	return nil
+}
+
+// parseHeader reads a header from b, whose text is a string of the same bytes.
+func parseHeader(b []byte, text string) (broker.Field, error) {
+	var f broker.Field
+	for at := 0; at < len(b); {
+		num, value, next, err := cutField(b, at)
+		if err != nil {
+			return f, err
+		}
+		switch num {
+		case headerName:
+			f.Name = value.of(text)
+		case headerValue:
+			f.Value = value.of(text)
+		}
+		at = next
+	}
+	switch {
+	case f.Name == "", len(f.Name) > broker.MaxHeaderNameBytes, len(f.Value) > maxHeaderBytes:
+		return f, fmt.Errorf("%w: header of %d and %d bytes", errFrame, len(f.Name), len(f.Value))
+	case !utf8.ValidString(f.Name), !utf8.ValidString(f.Value):
+		return f, fmt.Errorf("%w: header is not UTF-8", errFrame)
+	}
+	return f, nil
+}

@@ -1,0 +1,339 @@
+package httpbroker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+)
+
+// singleTimeout is how long a subscription without a queue may take to say that
+// it has a message. A member of a queue may be replaced meanwhile and is waited
+// for; such a subscription cannot.
+const singleTimeout = time.Second
+
+var (
+	// errRejected is wrapped by the error of a message that was refused for good.
+	errRejected = errors.New("rejected")
+
+	errNoMember = errors.New("no member took it in time")
+	errSelf     = errors.New("the handler publishes to its own subscription, whose only slot it holds, and would wait for itself; use MaxInFlight, PublishLevel(Accepted) or another topic")
+)
+
+// leg is the way of a message to one queue, or to one subscription without one.
+type leg struct {
+	publisher *publisher
+	topic     *topic
+	queue     *queue    // nil for a single subscription
+	single    *endpoint // nil for a queue
+	message   *outgoing
+	noWait    bool
+
+	uncertain bool      // a member may have it
+	sticky    *endpoint // that member
+	last      error     // of the attempts
+	failures  int
+}
+
+// String says where the leg leads.
+func (l *leg) String() string {
+	if l.queue != nil {
+		return fmt.Sprintf("queue %q", l.queue.name)
+	}
+	return "subscriber at " + l.single.entry.Address
+}
+
+func (p *publisher) legs(t *topic, r *route, m *outgoing, o broker.PublishOptions) []*leg {
+	legs := make([]*leg, 0, len(r.queues)+len(r.single))
+	for i := range r.queues {
+		legs = append(legs, &leg{publisher: p, topic: t, queue: r.queues[i].queue, message: m, noWait: o.NoWait})
+	}
+	for _, ep := range r.single {
+		legs = append(legs, &leg{publisher: p, topic: t, single: ep, message: m, noWait: o.NoWait})
+	}
+	return legs
+}
+
+// error marks the error of the only leg for the engine.
+func (l *leg) error(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errRejected):
+		return broker.Rejected(fmt.Errorf("%s: %w", l, err))
+	case !l.uncertain:
+		return broker.NotDelivered(fmt.Errorf("%s: %w", l, err))
+	}
+	return fmt.Errorf("%s: %w", l, err)
+}
+
+// run delivers the message. It returns nil when that succeeded; uncertain says
+// what an error means.
+func (l *leg) run(ctx context.Context) error {
+	if l.queue == nil {
+		return l.runSingle(ctx)
+	}
+	if l.publisher.level == Accepted {
+		return l.queue.backlog.accept(ctx, l)
+	}
+	if err := l.queue.turns.take(ctx, l.message.key); err != nil {
+		return err
+	}
+	defer l.queue.turns.give(l.message.key)
+	return l.runQueue(ctx)
+}
+
+// runQueue asks members of the queue until one has done it.
+func (l *leg) runQueue(ctx context.Context) error {
+	for {
+		ep, route, err := l.choose(ctx)
+		if err != nil {
+			return err
+		}
+		if ep == nil {
+			if err := l.wait(ctx, route); err != nil {
+				return err
+			}
+			continue
+		}
+		ended, err := l.try(ctx, ep, route)
+		if ended {
+			return err
+		}
+	}
+}
+
+// try asks a member once and reports whether that was the end.
+func (l *leg) try(ctx context.Context, ep *endpoint, route *route) (ended bool, err error) {
+	v := ep.deliver(ctx, l.message, nil)
+	switch v.kind {
+	case done:
+		return true, nil
+	case rejected:
+		return true, l.refused(v.err)
+	case cut:
+		l.uncertain, l.sticky = true, ep
+	}
+	l.last = v.err
+	switch {
+	case ctx.Err() != nil || l.isClosed():
+		return true, l.ended(ctx)
+	case l.noWait && !l.uncertain:
+		return true, fmt.Errorf("%w: %w", broker.ErrBackpressure, v.err)
+	case v.kind == full || v.kind == failed || v.kind == cut:
+		l.failures++
+		return false, l.pause(ctx, route, backoff(l.failures), nil)
+	}
+	return false, nil // another member, or none: choose knows
+}
+
+// refused is the error of a message that a member will never take. Where another
+// one may have it, that is not certain.
+func (l *leg) refused(cause error) error {
+	if status, ok := errors.AsType[*statusError](cause); ok && status.status == 409 {
+		return fmt.Errorf("%w: the id was used for another message: %w", errRejected, cause)
+	}
+	return fmt.Errorf("%w: %w", errRejected, cause)
+}
+
+// choose returns the member to ask: the one that may have the message, else the
+// one that suits it best of those that can be reached. It returns none when
+// there is none at the moment.
+func (l *leg) choose(ctx context.Context) (*endpoint, *route, error) {
+	_, r, err := l.publisher.route(ctx, l.topic.name)
+	if err != nil {
+		return nil, nil, err
+	}
+	members := r.members(l.queue)
+	now := time.Now()
+	if len(members) == 1 {
+		if members[0].health.available(now) {
+			return members[0], r, nil
+		}
+		return nil, r, nil
+	}
+	return l.best(members, now), r, nil
+}
+
+func (l *leg) best(members []*endpoint, now time.Time) *endpoint {
+	if slices.Contains(members, l.sticky) && l.sticky.health.available(now) {
+		return l.sticky
+	}
+	if first := highest(members, l.message.choice); first != nil && first.health.available(now) {
+		return first
+	}
+	ranked := slices.Clone(members)
+	slices.SortFunc(ranked, func(a, b *endpoint) int {
+		return cmp.Compare(rank(b.entry.memberName(), l.message.choice), rank(a.entry.memberName(), l.message.choice))
+	})
+	for _, ep := range ranked {
+		if ep.health.available(now) {
+			return ep
+		}
+	}
+	return nil
+}
+
+// highest returns the member with the highest rank, or nil.
+func highest(members []*endpoint, choice string) *endpoint {
+	var best *endpoint
+	var most uint64
+	for _, ep := range members {
+		if score := rank(ep.entry.memberName(), choice); best == nil || score > most {
+			best, most = ep, score
+		}
+	}
+	return best
+}
+
+// wait returns when there may be a member to ask.
+func (l *leg) wait(ctx context.Context, route *route) error {
+	if l.noWait {
+		return fmt.Errorf("%w: %w", broker.ErrBackpressure, errNoMember)
+	}
+	size := int64(len(l.message.encoded))
+	if !l.publisher.waiting.take(size) {
+		return fmt.Errorf("%w: too many messages wait for a member", broker.ErrBackpressure)
+	}
+	defer l.publisher.waiting.give(size)
+	delay := publishTimeout
+	var mended <-chan struct{}
+	for _, ep := range route.members(l.queue) {
+		at, c := ep.health.wait()
+		delay = min(delay, max(0, time.Until(at)))
+		mended = c // with several members the time tells soon enough
+	}
+	return l.pause(ctx, route, delay, mended)
+}
+
+// pause waits for a while, or until something has changed.
+func (l *leg) pause(ctx context.Context, route *route, delay time.Duration, mended <-chan struct{}) error {
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-mended:
+	case <-l.topic.changed(route.view):
+	case <-l.publisher.closed:
+		return l.ended(ctx)
+	case <-ctx.Done():
+		return l.ended(ctx)
+	}
+	return nil
+}
+
+func (l *leg) isClosed() bool {
+	select {
+	case <-l.publisher.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// ended is the error of a leg that ran out of time.
+func (l *leg) ended(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if cause == nil {
+		cause = broker.ErrClosed
+	}
+	last := l.last
+	if last == nil {
+		last = errNoMember
+	}
+	if errors.Is(last, cause) {
+		return last
+	}
+	return fmt.Errorf("%w: %w", cause, last)
+}
+
+// runSingle delivers the message to a subscription without a queue. One that has
+// ended needs no copy.
+func (l *leg) runSingle(ctx context.Context) error {
+	if err := l.single.turns.take(ctx, l.message.key); err != nil {
+		return err
+	}
+	defer l.single.turns.give(l.message.key)
+	deadline := time.NewTimer(singleTimeout)
+	defer deadline.Stop()
+	for {
+		v := l.single.deliver(ctx, l.message, deadline.C)
+		switch {
+		case v.kind == done, v.kind == leaving, v.kind == unsent && isDead(l.single.entry.Address, v.err):
+			return nil
+		case v.kind == rejected:
+			return l.refused(v.err)
+		case v.kind == cut:
+			l.uncertain = true
+		}
+		l.last = v.err
+		l.failures++
+		switch {
+		case errors.Is(v.err, errSilent), ctx.Err() != nil, l.isClosed():
+			return l.ended(ctx)
+		case l.noWait && !l.uncertain:
+			return fmt.Errorf("%w: %w", broker.ErrBackpressure, v.err)
+		}
+		if v.kind == full { // it is alive
+			deadline.Reset(singleTimeout)
+		}
+		if err := l.pauseSingle(ctx, deadline.C); err != nil {
+			return err
+		}
+	}
+}
+
+func (l *leg) pauseSingle(ctx context.Context, deadline <-chan time.Time) error {
+	timer := time.NewTimer(backoff(l.failures))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-deadline:
+		return fmt.Errorf("%w: %w", errSilent, l.last)
+	case <-l.publisher.closed:
+	case <-ctx.Done():
+	}
+	return l.ended(ctx)
+}
+
+// isDead reports whether the refusal of a connection proves that a subscription
+// has ended: on this machine only its process can have held the port.
+func isDead(address string, err error) bool {
+	at, parseErr := netip.ParseAddrPort(address)
+	return parseErr == nil && at.Addr().IsLoopback() && errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// selfDelivery returns an error when a message would wait for the handler that
+// publishes it.
+func selfDelivery(ctx context.Context, legs []*leg) error {
+	src, ok := broker.HandlerSource(ctx).(*source)
+	if !ok || src.slots > 1 {
+		return nil
+	}
+	for _, l := range legs {
+		if l.publisher.level == Handled && l.reaches(ctx, src) {
+			return fmt.Errorf("%s: %w", l, errSelf)
+		}
+	}
+	return nil
+}
+
+// reaches reports whether src is where the message would go now.
+func (l *leg) reaches(ctx context.Context, src *source) bool {
+	if l.single != nil {
+		return l.single.entry == src.entry
+	}
+	_, r, err := l.publisher.route(ctx, l.topic.name)
+	if err != nil {
+		return false
+	}
+	best := highest(r.members(l.queue), l.message.choice)
+	return best != nil && best.entry == src.entry
+}

@@ -1,0 +1,71 @@
+package httpbroker
+
+import (
+	"context"
+	"sync"
+)
+
+// turns let one message of each key be on its way, the others behind it in their
+// order.
+type turns struct {
+	mu   sync.Mutex
+	keys map[string][]chan struct{} // those who wait, first come first
+}
+
+// take waits for the turn of a key. Without a key it is always one's turn.
+func (t *turns) take(ctx context.Context, key string) error {
+	if key == "" {
+		return nil
+	}
+	t.mu.Lock()
+	waiting, taken := t.keys[key]
+	if !taken {
+		if t.keys == nil {
+			t.keys = make(map[string][]chan struct{})
+		}
+		t.keys[key] = nil
+		t.mu.Unlock()
+		return nil
+	}
+	mine := make(chan struct{})
+	t.keys[key] = append(waiting, mine)
+	t.mu.Unlock()
+	select {
+	case <-mine:
+		return nil
+	case <-ctx.Done():
+		t.withdraw(key, mine)
+		return context.Cause(ctx)
+	}
+}
+
+// withdraw leaves the line, or passes on a turn that came at the same moment.
+func (t *turns) withdraw(key string, mine chan struct{}) {
+	t.mu.Lock()
+	waiting := t.keys[key]
+	for i, c := range waiting {
+		if c == mine {
+			t.keys[key] = append(waiting[:i:i], waiting[i+1:]...)
+			t.mu.Unlock()
+			return
+		}
+	}
+	t.mu.Unlock()
+	t.give(key)
+}
+
+// give ends a turn.
+func (t *turns) give(key string) {
+	if key == "" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	waiting := t.keys[key]
+	if len(waiting) == 0 {
+		delete(t.keys, key)
+		return
+	}
+	t.keys[key] = waiting[1:]
+	close(waiting[0])
+}
