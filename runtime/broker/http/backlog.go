@@ -10,6 +10,11 @@ import (
 	"github.com/micro-event/micro-event/runtime/broker"
 )
 
+// ErrLost is returned by Disconnect at level Accepted when messages that were
+// accepted here, from a caller of Publish or for a subscription, have not been
+// handled and are lost with the process.
+var ErrLost = errors.New("accepted messages are lost")
+
 // backlog keeps the messages of a queue that has no member at the moment, at
 // level Accepted. While it holds any, later ones go behind them, so that the
 // order stays.
@@ -198,7 +203,7 @@ func (p *publisher) begin() bool {
 // flush waits until all backlogs are empty, and reports what is left when ctx
 // ends.
 func (p *publisher) flush(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.options.flushTimeout)
 	defer cancel()
 	var errs []error
 	for _, q := range p.allQueues() {
@@ -211,7 +216,7 @@ func (p *publisher) flush(ctx context.Context) error {
 		case <-q.backlog.drained():
 		case <-ctx.Done():
 			if n := q.backlog.len(); n > 0 {
-				errs = append(errs, fmt.Errorf("%d accepted messages of %q have reached no member of queue %q", n, q.topic.name, q.name))
+				errs = append(errs, fmt.Errorf("%w: %d messages of %q found no member of queue %q", ErrLost, n, q.topic.name, q.name))
 			}
 		}
 	}

@@ -242,7 +242,7 @@ func (d *Driver) cut() error {
 	var errs []error
 	for _, s := range d.server.all() {
 		if n := s.left(); n > 0 {
-			errs = append(errs, fmt.Errorf("%d messages of %q (queue %q) were not handled", n, s.entry.Topic, s.entry.Queue))
+			errs = append(errs, fmt.Errorf("%w: %d messages of %q (queue %q) were not handled", ErrLost, n, s.entry.Topic, s.entry.Queue))
 		}
 	}
 	return errors.Join(errs...)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"github.com/micro-event/micro-event/runtime/broker"
 )
@@ -38,6 +39,7 @@ type options struct {
 	capacity        int
 	backlog         int
 	backlogBytes    int64
+	flushTimeout    time.Duration
 	maxRequests     int
 	maxConnections  int
 	maxRequestBytes int64
@@ -52,6 +54,7 @@ func defaultOptions() options {
 		capacity:        DefaultCapacity,
 		backlog:         DefaultBacklog,
 		backlogBytes:    DefaultBacklogBytes,
+		flushTimeout:    publishTimeout,
 		maxRequests:     maxRequests,
 		maxConnections:  DefaultMaxConnections,
 		maxRequestBytes: broker.DefaultMaxMessageBytes + frameOverhead,
@@ -175,6 +178,16 @@ func Backlog(messages int, bytes int64) broker.Option {
 	return newOption(func(o *options) error {
 		o.backlog, o.backlogBytes = messages, bytes
 		return positive("Backlog", min(messages, int(min(bytes, 1<<30))))
+	})
+}
+
+// FlushTimeout bounds how long Disconnect waits at level Accepted for members of
+// queues that messages are kept for. Its context bounds that too. Default 30 s.
+// What is left then is [ErrLost].
+func FlushTimeout(d time.Duration) broker.Option {
+	return newOption(func(o *options) error {
+		o.flushTimeout = d
+		return nil
 	})
 }
 

@@ -29,6 +29,7 @@ type source struct {
 	returned []*delivery // accepted and given back; they go on when all are settled
 	sequence uint64      // of the last that arrived
 	held     int         // not settled, those that wait here included
+	owed     int         // of those, the accepted ones: nobody else has them
 	table    dedup
 	stopped  bool
 }
@@ -110,7 +111,9 @@ func (s *source) admit(d *delivery, w waiter, full *bool) (int, string) {
 	s.sequence++
 	d.sequence = s.sequence
 	d.room.hold()
-	if !d.accepted {
+	if d.accepted {
+		s.owed++
+	} else {
 		d.waiting = w
 	}
 	if d.identified {
@@ -135,8 +138,10 @@ func (s *source) repeated(d *delivery, w waiter) (status int, known bool) {
 		return 0, false
 	case first.digest != d.digest:
 		return http.StatusConflict, true
-	case d.accepted:
+	case d.accepted && !first.accepted:
 		first.accepted = true
+		s.owed++
+	case d.accepted:
 	default:
 		first.more = append(first.more, w)
 	}
@@ -217,8 +222,11 @@ func (s *source) settle(d *delivery, status int, reason string) {
 	default:
 		s.table.forget(d.identity)
 	}
-	if d.accepted && status == http.StatusServiceUnavailable {
-		s.returned = append(s.returned, d)
+	if d.accepted {
+		s.owed--
+		if status == http.StatusServiceUnavailable {
+			s.returned = append(s.returned, d)
+		}
 	}
 	s.mu.Unlock()
 	if slow := time.Since(d.began) > patience; slow != s.slow.Load() {
@@ -271,5 +279,5 @@ func (s *source) Close(context.Context) error {
 func (s *source) left() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.returned) + s.held
+	return len(s.returned) + s.owed
 }

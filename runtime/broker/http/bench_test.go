@@ -1,0 +1,146 @@
+package httpbroker_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+	httpbroker "github.com/micro-event/micro-event/runtime/broker/http"
+)
+
+// sender sends one event and returns when it was handled.
+type sender func(ctx context.Context) error
+
+// bareSender is the floor: one POST of net/http per event, with connections kept
+// for all callers.
+func bareSender(tb testing.TB, callers int, body []byte) sender {
+	tb.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	}))
+	tb.Cleanup(server.Close)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: callers}}
+	tb.Cleanup(client.CloseIdleConnections)
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Content-Type", "application/protobuf")
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			return err
+		}
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("status %d", resp.StatusCode)
+		}
+		return resp.Body.Close()
+	}
+}
+
+// brokerSender publishes an event with the headers that the event layer sets.
+func brokerSender(tb testing.TB, body []byte, handled *atomic.Int64, opts ...broker.Option) sender {
+	tb.Helper()
+	registry, err := httpbroker.NewDirectoryRegistry(fmt.Sprint("bench-", time.Now().UnixNano()))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	count := func(context.Context, *broker.RecordDelivery) error {
+		handled.Add(1)
+		return nil
+	}
+	if _, err := connect(tb, registry).SubscribeRecords(context.Background(), "shop.orders.created", count, broker.Queue("billing")); err != nil {
+		tb.Fatal(err)
+	}
+	b := connect(tb, registry, opts...)
+	var last atomic.Int64
+	return func(ctx context.Context) error {
+		return b.PublishRecord(ctx, "shop.orders.created", &broker.Record{
+			Header: []broker.Field{
+				{Name: "ce-id", Value: fmt.Sprintf("0191e3a0-6e1b-7000-8000-%012x", last.Add(1))},
+				{Name: "ce-source", Value: "shop"},
+				{Name: "ce-type", Value: "shop.orders.v1.OrderCreated"},
+				{Name: "ce-time", Value: "2026-01-02T03:04:05.678901234Z"},
+				{Name: "content-type", Value: "application/protobuf"},
+			},
+			Body: body,
+		})
+	}
+}
+
+// load calls send n times from a number of callers and returns how long each
+// call took.
+func load(tb testing.TB, send sender, callers, n int) []time.Duration {
+	tb.Helper()
+	took := make([]time.Duration, n)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				begin := time.Now()
+				if err := send(tb.Context()); err != nil {
+					tb.Error(err)
+					return
+				}
+				took[i] = time.Since(begin)
+			}
+		})
+	}
+	wg.Wait()
+	return took
+}
+
+// BenchmarkPairs sends 200-byte events through net/http and through the broker
+// in turns, within one run, and reports how many times as fast the broker is.
+func BenchmarkPairs(b *testing.B) {
+	body := bytes.Repeat([]byte("e"), 200)
+	for _, callers := range []int{1, 8, 64} {
+		b.Run(fmt.Sprint("callers=", callers), func(b *testing.B) {
+			var handled atomic.Int64
+			bare, ours := bareSender(b, callers, body), brokerSender(b, body, &handled)
+			load(b, bare, callers, 200)
+			load(b, ours, callers, 200)
+			handled.Store(0)
+			const rounds = 5
+			each := max(1, b.N/rounds)
+			var ratios []float64
+			var latencies []time.Duration
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range rounds {
+				b.StopTimer()
+				begin := time.Now()
+				load(b, bare, callers, each)
+				floor := time.Since(begin)
+				b.StartTimer()
+				begin = time.Now()
+				latencies = append(latencies, load(b, ours, callers, each)...)
+				ratios = append(ratios, floor.Seconds()/time.Since(begin).Seconds())
+			}
+			b.StopTimer()
+			if got := handled.Load(); got != int64(rounds*each) {
+				b.Errorf("handled: got %d, want %d", got, rounds*each)
+			}
+			slices.Sort(ratios)
+			slices.Sort(latencies)
+			b.ReportMetric(ratios[len(ratios)/2], "x-bare")
+			b.ReportMetric(float64(latencies[len(latencies)/2].Microseconds()), "p50-us")
+			b.ReportMetric(float64(latencies[len(latencies)*99/100].Microseconds()), "p99-us")
+		})
+	}
+}

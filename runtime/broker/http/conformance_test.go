@@ -1,0 +1,52 @@
+package httpbroker_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+	"github.com/micro-event/micro-event/runtime/broker/brokertest"
+	httpbroker "github.com/micro-event/micro-event/runtime/broker/http"
+)
+
+func TestConformance(t *testing.T) {
+	for _, level := range []httpbroker.Level{httpbroker.Handled, httpbroker.Accepted} {
+		t.Run(level.String(), func(t *testing.T) { testConformance(t, level) })
+	}
+}
+
+func testConformance(t *testing.T, level httpbroker.Level) {
+	registry := httpbroker.NewMemoryRegistry()
+	newBroker := func(_ testing.TB, opts ...broker.Option) broker.Broker {
+		opts = append(opts, httpbroker.WithRegistry(registry), httpbroker.PublishLevel(level), httpbroker.Capacity(capacity))
+		opts = append(opts, httpbroker.FlushTimeout(100*time.Millisecond))
+		return forgiving{httpbroker.New(opts...)}
+	}
+	f := brokertest.Features{
+		PublishWaits: level == httpbroker.Handled,
+		Skip: map[string]string{
+			"P4_one_message_published_concurrently": "the message has a header ce-id, and one that arrives twice is handled once",
+		},
+	}
+	if level == httpbroker.Accepted {
+		f.Capacity = capacity
+	}
+	brokertest.Run(t, newBroker, f)
+}
+
+// forgiving is a broker whose tests leave accepted messages behind.
+type forgiving struct{ *broker.Engine }
+
+// Disconnect implements [broker.Broker].
+func (f forgiving) Disconnect(ctx context.Context) error {
+	err := f.Engine.Disconnect(ctx)
+	if errors.Is(err, httpbroker.ErrLost) && !errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// capacity is small enough to be reached by a test.
+const capacity = 256
