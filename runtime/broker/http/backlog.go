@@ -30,7 +30,7 @@ type backlog struct {
 // accept returns when a member of the queue has the message, or the backlog.
 func (b *backlog) accept(ctx context.Context, l *leg) error {
 	if b.isEmpty() {
-		if err := b.queue.turns.take(ctx, l.message.key); err != nil {
+		if err := b.queue.turns.take(ctx, l.message.key, l.deadline); err != nil {
 			return err
 		}
 		defer b.queue.turns.give(l.message.key)
@@ -66,16 +66,16 @@ func (b *backlog) direct(ctx context.Context, l *leg) (bool, error) {
 // keep puts a message into the backlog when there is room.
 func (b *backlog) keep(ctx context.Context, l *leg) error {
 	all, size := &l.publisher.backlogs, int64(len(l.message.encoded))
-	for {
-		room := all.room()
-		if all.take(size) {
-			break
-		}
+	timer := time.NewTimer(time.Until(l.deadline))
+	defer timer.Stop()
+	for room := all.room(); !all.take(size); room = all.room() {
 		if l.noWait {
 			return fmt.Errorf("%w: the backlog is full", broker.ErrBackpressure)
 		}
 		select {
 		case <-room:
+		case <-timer.C:
+			return l.ended(ctx)
 		case <-l.publisher.closed:
 			return l.ended(ctx)
 		case <-ctx.Done():
@@ -92,10 +92,13 @@ func (b *backlog) keep(ctx context.Context, l *leg) error {
 // kept returns a copy of a leg that needs nothing of the caller's.
 func (l *leg) kept() *leg {
 	k := *l
-	k.noWait = false
+	k.noWait, k.deadline = false, farFuture()
 	k.message = &outgoing{choice: l.message.choice, key: l.message.key, encoded: append([]byte(nil), l.message.encoded...)}
 	return &k
 }
+
+// farFuture is the deadline of what has none.
+func farFuture() time.Time { return time.Now().Add(1000 * time.Hour) }
 
 // add appends a message and sees to it that somebody sends it. It reports false
 // when the publisher has ended.
@@ -126,7 +129,7 @@ func (b *backlog) send(p *publisher) {
 		if l == nil {
 			return
 		}
-		err := b.queue.turns.take(p.life, l.message.key)
+		err := b.queue.turns.take(p.life, l.message.key, l.deadline)
 		if err == nil {
 			err = l.runQueue(p.life)
 			b.queue.turns.give(l.message.key)
@@ -259,7 +262,7 @@ func (p *publisher) handOver(e Entry, m *message) {
 	}
 	out := &outgoing{choice: choice, key: m.record.Key, encoded: appendMessage(nil, m.id, &m.record)}
 	p.backlogs.force(int64(len(out.encoded)))
-	if !q.backlog.add(&leg{publisher: p, topic: t, queue: q, message: out}) {
+	if !q.backlog.add(&leg{publisher: p, topic: t, queue: q, message: out, deadline: farFuture()}) {
 		p.options.logger().Error("httpbroker: accepted message is lost", "topic", e.Topic, "queue", e.Queue, "key", m.record.Key,
 			"since", time.Now())
 	}

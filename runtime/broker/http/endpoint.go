@@ -2,9 +2,8 @@ package httpbroker
 
 import (
 	"context"
-	"net/http"
-	"net/url"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -14,6 +13,11 @@ const (
 	// larger travels alone.
 	maxBatchMessages = 256
 	maxBatchBytes    = 1 << 20
+
+	// maxAhead bounds the requests whose messages are not all admitted. A second one
+	// leaves when there is a crowd, so that the member has work while answers travel.
+	maxAhead = 2
+	crowd    = 16
 
 	// maxFlights bounds the requests to one member whose messages are not all
 	// answered. Beyond them messages wait here.
@@ -25,17 +29,20 @@ const (
 // request per message when there are few, one for many when there are many, and
 // never a delay to wait for company.
 type endpoint struct {
-	publisher *publisher
-	entry     Entry
-	request   *http.Request // to copy
-	health    health
-	turns     turns // of a single subscription; a queue has its own
+	publisher   *publisher
+	entry       Entry
+	requestHead string
+	head        []byte // of the frames
+	health      health
+	turns       turns // of a single subscription; a queue has its own
 
 	mu      sync.Mutex
 	waiting []*call
-	busy    bool // a request is on its way whose messages are not all admitted
-	flights int  // requests that are not over
-	last    int  // messages of the last request
+	ahead   int     // requests whose messages are not all admitted
+	flights int     // requests that are not over
+	last    int     // messages of the last request
+	idle    []*conn // the last used last
+	retired bool
 }
 
 // call is a message on its way to an endpoint. The mutex of the endpoint guards
@@ -43,55 +50,62 @@ type endpoint struct {
 type call struct {
 	message  *outgoing
 	verdict  chan verdict // has room for one
-	flight   *flight      // nil while it waits
+	timer    *time.Timer  // stopped while the call is not used
+	flight   *flight      // nil while it waits, and when it is settled
+	index    int          // in the flight
 	admitted bool         // the member has it
-	settled  bool         // it has its verdict
 }
+
+// calls keeps those that have had their verdict.
+var calls = sync.Pool{New: func() any {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	return &call{verdict: make(chan verdict, 1), timer: timer}
+}}
 
 func newEndpoint(p *publisher, e Entry) *endpoint {
-	return &endpoint{publisher: p, entry: e, request: &http.Request{
-		Method:     http.MethodPost,
-		URL:        &url.URL{Scheme: "http", Host: e.Address, Path: DeliverPath},
-		Proto:      "HTTP/1.1",
-		ProtoMajor: 1,
-		ProtoMinor: 1,
-		Host:       e.Address,
-		Header:     http.Header{"Content-Type": {frameType}, "User-Agent": {""}},
-	}}
+	head := frame{topic: e.Topic, queue: e.Queue, instance: e.Instance, level: p.level}
+	return &endpoint{publisher: p, entry: e, requestHead: requestHead(e.Address), head: appendFrameHead(nil, &head)}
 }
 
-// deliver sends a message and waits for its verdict. A message that was not
-// admitted when admitBy fires is given up; nil means never.
-func (ep *endpoint) deliver(ctx context.Context, m *outgoing, admitBy <-chan time.Time) verdict {
-	c := &call{message: m, verdict: make(chan verdict, 1)}
+// deliver sends a message and waits for its verdict, until deadline at most. A
+// message that was not admitted when admitBy fires is given up; nil means never.
+func (ep *endpoint) deliver(ctx context.Context, m *outgoing, deadline time.Time, admitBy <-chan time.Time) verdict {
+	c := calls.Get().(*call) //nolint:forcetypeassert // it holds nothing else
+	c.message = m
 	ep.mu.Lock()
 	ep.waiting = append(ep.waiting, c)
-	if !ep.busy && ep.last > 1 { // others are about to come: those of the last request have just been answered
-		ep.busy = true
+	if ep.ahead == 0 && ep.last > 1 { // others are about to come: those of the last request have just been answered
+		ep.ahead++
 		ep.mu.Unlock()
 		runtime.Gosched()
 		ep.mu.Lock()
-		ep.busy = false
+		ep.ahead--
 	}
 	f := ep.depart()
 	ep.mu.Unlock()
 	switch {
 	case f == nil:
 	case len(f.calls) == 1 && f.calls[0] == c && admitBy == nil:
-		f.fly(ctx) // nobody else's: it may end with ctx, and needs no goroutine
+		f.fly(ctx, deadline) // nobody else's: it may end with ctx, and needs no goroutine
+		return c.take(<-c.verdict)
 	default:
-		go f.fly(context.WithoutCancel(ctx))
+		go f.flyAlone()
 	}
-	return ep.await(ctx, c, admitBy)
+	return ep.await(ctx, c, deadline, admitBy)
 }
 
-func (ep *endpoint) await(ctx context.Context, c *call, admitBy <-chan time.Time) verdict {
+func (ep *endpoint) await(ctx context.Context, c *call, deadline time.Time, admitBy <-chan time.Time) verdict {
+	c.timer.Reset(time.Until(deadline))
+	defer c.timer.Stop()
 	for {
 		select {
 		case v := <-c.verdict:
-			return v
+			return c.take(v)
 		case <-ctx.Done():
 			return ep.abandon(c, context.Cause(ctx))
+		case <-c.timer.C:
+			return ep.abandon(c, context.DeadlineExceeded)
 		case <-ep.publisher.closed:
 			return ep.abandon(c, errPublisherClosed)
 		case <-admitBy:
@@ -101,6 +115,14 @@ func (ep *endpoint) await(ctx context.Context, c *call, admitBy <-chan time.Time
 			admitBy = nil
 		}
 	}
+}
+
+// take ends a call that has its verdict, and that nobody else knows any more.
+func (c *call) take(v verdict) verdict {
+	c.timer.Stop()
+	*c = call{verdict: c.verdict, timer: c.timer}
+	calls.Put(c)
+	return v
 }
 
 func (ep *endpoint) isAdmitted(c *call) bool {
@@ -113,27 +135,21 @@ func (ep *endpoint) isAdmitted(c *call) bool {
 func (ep *endpoint) abandon(c *call, cause error) verdict {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	if c.settled {
-		return <-c.verdict
-	}
-	c.settled = true
 	if c.flight != nil {
-		c.flight.leave()
-		return verdict{kind: cut, err: cause}
+		c.flight.leave(c)
+		return c.take(verdict{cut, cause})
 	}
-	for i, other := range ep.waiting {
-		if other == c {
-			ep.waiting = append(ep.waiting[:i:i], ep.waiting[i+1:]...)
-			break
-		}
+	if i := slices.Index(ep.waiting, c); i >= 0 {
+		ep.waiting = slices.Delete(ep.waiting, i, i+1)
+		return c.take(verdict{unsent, cause})
 	}
-	return verdict{kind: unsent, err: cause}
+	return c.take(<-c.verdict)
 }
 
 // depart puts what waits into a request, or returns nil when there is nothing
 // or it is not time. The caller holds mu.
 func (ep *endpoint) depart() *flight {
-	if ep.busy || len(ep.waiting) == 0 || ep.flights >= maxFlights {
+	if len(ep.waiting) < 1+ep.ahead*crowd || ep.ahead >= maxAhead || ep.flights >= maxFlights {
 		return nil
 	}
 	n, size := 0, 0
@@ -145,24 +161,22 @@ func (ep *endpoint) depart() *flight {
 		size += more
 		n++
 	}
-	f := newFlight(ep, ep.waiting[:n:n], size)
-	if ep.waiting = ep.waiting[n:]; len(ep.waiting) == 0 {
-		ep.waiting = nil
-	}
-	ep.busy = true
+	leaving := slices.Clone(ep.waiting[:n])
+	ep.waiting = slices.Delete(ep.waiting, 0, n)
+	ep.ahead++
 	ep.flights++
 	ep.last = n
-	return f
+	return newFlight(ep, leaving, size)
 }
 
 // next lets the next request depart.
 func (ep *endpoint) next() {
 	runtime.Gosched() // those who were answered may have more to send
 	ep.mu.Lock()
-	ep.busy = false
+	ep.ahead--
 	f := ep.depart()
 	ep.mu.Unlock()
 	if f != nil {
-		f.fly(context.Background())
+		f.flyAlone()
 	}
 }

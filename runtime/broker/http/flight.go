@@ -1,10 +1,8 @@
 package httpbroker
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -19,85 +17,82 @@ var (
 	errSilent          = errors.New("no answer")
 	errIncomplete      = errors.New("answer is incomplete")
 	errPublisherClosed = errors.New("publisher closed")
+	errProtocol        = errors.New("answer is not of this protocol")
 )
-
-// kind is what became of a message at one member.
-type kind uint8
-
-const (
-	done     kind = iota // it was handled, or accepted
-	rejected             // refused for good
-	unsent               // certainly not taken: no connection, or given up before
-	leaving              // certainly not taken: the member is gone or going
-	full                 // certainly not taken: the member has no room
-	failed               // certainly not taken: the member has a problem
-	cut                  // perhaps taken: the connection or the time ended
-)
-
-// verdict is the answer to one message.
-type verdict struct {
-	kind kind
-	err  error
-}
 
 // flight is one request and its messages.
 type flight struct {
 	endpoint *endpoint
-	calls    []*call
+	calls    []*call // nil for those that are settled
 	body     []byte
 
 	// The mutex of the endpoint guards the rest.
-	open    int // calls that are neither admitted nor settled
-	present int // calls that somebody waits for
-	cancel  context.CancelCauseFunc
+	open    int  // calls that are neither admitted nor settled
+	unsaid  int  // calls without a verdict
+	present int  // calls that somebody waits for
 	passed  bool // the next flight may depart
 	left    bool // the member said that it is leaving
+	cancel  context.CancelFunc
 }
 
 // newFlight makes a request. Its messages are copied, so that callers may leave.
 // The caller holds the mutex of ep.
 func newFlight(ep *endpoint, calls []*call, size int) *flight {
-	f := &flight{endpoint: ep, calls: calls, open: len(calls), present: len(calls)}
-	head := frame{topic: ep.entry.Topic, queue: ep.entry.Queue, instance: ep.entry.Instance, level: ep.publisher.level}
-	f.body = appendFrameHead(bodies.get(size+len(head.topic)+len(head.queue)+len(head.instance)+32), &head)
-	for _, c := range calls {
+	n := len(calls)
+	f := &flight{endpoint: ep, calls: calls, open: n, unsaid: n, present: n}
+	f.body = append(bodies.get(len(ep.head)+size), ep.head...)
+	for i, c := range calls {
 		f.body = append(f.body, c.message.encoded...)
-		c.flight = f
+		c.flight, c.index = f, i
 	}
 	return f
 }
 
-// leave counts a caller who waits no more. The last one ends the request. The
-// caller holds the mutex of the endpoint.
-func (f *flight) leave() {
+// leave settles the call of somebody who waits no more. When nobody does, the
+// request ends. The caller holds the mutex of the endpoint.
+func (f *flight) leave(c *call) {
+	f.settled(c)
 	if f.present--; f.present == 0 && f.cancel != nil {
-		f.cancel(context.Canceled)
+		f.cancel()
 	}
+}
+
+// settled lets go of a call.
+func (f *flight) settled(c *call) {
+	if !c.admitted {
+		f.open--
+	}
+	f.unsaid--
+	f.calls[c.index] = nil
+	c.flight = nil
+}
+
+// flyAlone is fly in a goroutine of its own.
+func (f *flight) flyAlone() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	f.endpoint.mu.Lock()
+	f.cancel = cancel
+	if f.present == 0 {
+		cancel()
+	}
+	f.endpoint.mu.Unlock()
+	f.fly(ctx, time.Time{})
 }
 
 // fly sends the request and reads its answer. It returns when each call has a
 // verdict.
-func (f *flight) fly(ctx context.Context) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	f.endpoint.mu.Lock()
-	f.cancel = cancel
-	if f.present == 0 {
-		cancel(context.Canceled)
-	}
-	f.endpoint.mu.Unlock()
-	silence := time.AfterFunc(attemptTimeout, func() { cancel(errSilent) })
-	err := f.exchange(ctx, silence)
-	silence.Stop()
-	f.end(f.explain(ctx, err))
-}
-
-// explain says what an exchange that ended before all results means for the
-// messages without one.
-func (f *flight) explain(ctx context.Context, err error) verdict {
+func (f *flight) fly(ctx context.Context, deadline time.Time) {
+	err := f.exchange(ctx, deadline)
 	if err == nil {
 		err = errIncomplete
 	}
+	f.end(verdictFor(ctx, err))
+}
+
+// verdictFor says what an exchange that ended too early means for the messages
+// without a result.
+func verdictFor(ctx context.Context, err error) verdict {
 	if bad, ok := errors.AsType[*refusalError](err); ok {
 		return verdict{bad.kind, err}
 	}
@@ -110,50 +105,110 @@ func (f *flight) explain(ctx context.Context, err error) verdict {
 	return verdict{cut, err}
 }
 
-// exchange sends the request and hands out results until the answer ends.
-func (f *flight) exchange(ctx context.Context, silence *time.Timer) error {
-	req := f.endpoint.request.WithContext(ctx)
-	req.ContentLength = int64(len(f.body))
-	req.Body = io.NopCloser(bytes.NewReader(f.body)) // of a kind that is sent together with the headers
-	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(f.body)), nil }
-	resp, err := f.endpoint.publisher.transport.RoundTrip(req)
+// exchange sends the request and hands out results until the answer ends. Where
+// a kept connection turns out to be gone, a new one tries: the member knows a
+// message that it had already.
+func (f *flight) exchange(ctx context.Context, deadline time.Time) error {
+	c, err := f.endpoint.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was read as far as it makes sense
-	silence.Reset(attemptTimeout)
+	reused := c.reused // afterwards it is somebody else's
+	err = f.exchangeOn(ctx, c, deadline)
+	if !reused || !errors.Is(err, errNoAnswer) || ctx.Err() != nil {
+		return err
+	}
+	fresh, dialErr := f.endpoint.publisher.dial(ctx, f.endpoint.entry.Address)
+	if dialErr != nil {
+		return errors.Join(err, errors.Unwrap(dialErr)) // no longer certain
+	}
+	return f.exchangeOn(ctx, fresh, deadline)
+}
+
+// exchangeOn uses a connection, and keeps it if it can be used again.
+func (f *flight) exchangeOn(ctx context.Context, c *conn, deadline time.Time) error {
+	stop := func() bool { return true }
+	if ctx.Done() != nil {
+		stop = context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) }) //nolint:errcheck // it is about to be closed
+	}
+	reusable, err := f.converse(ctx, c, deadline)
+	if !stop() || !reusable {
+		c.Close() //nolint:errcheck // what it has to say was said
+	} else {
+		f.endpoint.keep(c)
+	}
+	return err
+}
+
+func (f *flight) converse(ctx context.Context, c *conn, deadline time.Time) (reusable bool, err error) {
+	if err := c.await(ctx, deadline); err != nil {
+		return false, err
+	}
+	writeErr := c.write(f.endpoint.requestHead, f.body)
+	resp, err := c.answer() // a server may refuse a request that it has not read
+	if err != nil {
+		return false, c.explain(deadline, errors.Join(err, writeErr))
+	}
 	if resp.StatusCode != http.StatusOK {
-		return refusalOf(resp)
+		return false, refusalOf(resp)
 	}
-	if ct := resp.Header.Get("Content-Type"); ct != resultType {
-		return errors.New("answer is not of this protocol")
+	if resp.Header.Get("Content-Type") != resultType {
+		return false, errProtocol
 	}
-	return f.read(resp.Body, silence)
+	if err := f.read(ctx, c, resp.Body, deadline); err != nil {
+		return false, c.explain(deadline, err)
+	}
+	return !resp.Close && writeErr == nil, nil
+}
+
+// await gives the member time for the next part of its answer.
+func (c *conn) await(ctx context.Context, deadline time.Time) error {
+	next := time.Now().Add(attemptTimeout)
+	if !deadline.IsZero() && deadline.Before(next) {
+		next = deadline
+	}
+	if err := c.SetDeadline(next); err != nil {
+		return err
+	}
+	return ctx.Err() // after it: were ctx to end now, its function would set another deadline
+}
+
+// explain gives the end of a deadline its name.
+func (c *conn) explain(deadline time.Time, err error) error {
+	timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	switch {
+	case !ok || !timeout.Timeout():
+		return err
+	case !deadline.IsZero() && !time.Now().Before(deadline):
+		return context.DeadlineExceeded
+	}
+	return errSilent
 }
 
 // read hands out results as they come.
-func (f *flight) read(body io.Reader, silence *time.Timer) error {
-	buf := *buffers.Get().(*[]byte) //nolint:forcetypeassert // it holds nothing else
-	defer func() { buffers.Put(&buf) }()
+func (f *flight) read(ctx context.Context, c *conn, body io.Reader, deadline time.Time) error {
+	pooled := buffers.Get().(*[]byte) //nolint:forcetypeassert // it holds nothing else
+	defer buffers.Put(pooled)
+	buf := *pooled
 	filled := 0
 	for {
 		n, err := body.Read(buf[filled:])
-		if n > 0 {
-			silence.Reset(attemptTimeout)
-			filled += n
-			used, parseErr := f.results(buf[:filled])
-			if parseErr != nil {
-				return parseErr
-			}
-			filled = copy(buf, buf[used:filled])
+		filled += n
+		used, parseErr := f.results(buf[:filled])
+		if parseErr != nil {
+			return parseErr
 		}
+		filled = copy(buf, buf[used:filled])
 		switch {
 		case errors.Is(err, io.EOF):
-			if f.finished() {
-				bodies.put(f.body) // the member has read all of it
-			}
 			return nil
 		case err != nil:
+			return err
+		}
+		if err := c.await(ctx, deadline); err != nil {
 			return err
 		}
 	}
@@ -161,6 +216,9 @@ func (f *flight) read(body io.Reader, silence *time.Timer) error {
 
 // results hands out the results in b and returns how much of it that was.
 func (f *flight) results(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
 	ep := f.endpoint
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
@@ -175,9 +233,11 @@ func (f *flight) results(b []byte) (int, error) {
 		}
 		used += n
 		if r.index >= len(f.calls) {
-			return used, fmt.Errorf("%w: index", errResult)
+			return used, errResult
 		}
-		f.result(f.calls[r.index], r)
+		if c := f.calls[r.index]; c != nil {
+			f.result(c, r)
+		}
 	}
 	if f.left {
 		ep.health.fail(leaving)
@@ -192,35 +252,17 @@ func (f *flight) results(b []byte) (int, error) {
 
 // result notes the result of one message.
 func (f *flight) result(c *call, r result) {
-	if !c.admitted {
-		c.admitted = true
-		f.open--
-	}
 	if r.status == http.StatusAccepted && f.endpoint.publisher.level == Handled {
+		if !c.admitted {
+			c.admitted = true
+			f.open--
+		}
 		return
 	}
 	v := verdictOf(r)
 	f.left = f.left || v.kind == leaving
-	f.settle(c, v)
-}
-
-// settle gives a call its verdict, once.
-func (f *flight) settle(c *call, v verdict) {
-	if !c.settled {
-		c.settled = true
-		c.verdict <- v
-	}
-}
-
-func (f *flight) finished() bool {
-	f.endpoint.mu.Lock()
-	defer f.endpoint.mu.Unlock()
-	for _, c := range f.calls {
-		if !c.settled {
-			return false
-		}
-	}
-	return true
+	f.settled(c)
+	c.verdict <- v
 }
 
 // pass lets the next flight depart. The caller holds the mutex of the endpoint.
@@ -230,7 +272,7 @@ func (f *flight) pass() {
 		go f.endpoint.next()
 		return
 	}
-	f.endpoint.busy = false
+	f.endpoint.ahead--
 }
 
 // end gives v to all that have no verdict.
@@ -238,94 +280,28 @@ func (f *flight) end(v verdict) {
 	ep := f.endpoint
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	missing := false
-	for _, c := range f.calls {
-		if !c.settled {
-			missing = true
-			f.settle(c, v)
-		}
-	}
-	if missing && !isContext(v.err) { // a caller who left says nothing about the member
+	if f.unsaid > 0 && !isContext(v.err) { // a caller who left says nothing about the member
 		ep.health.fail(v.kind)
 	}
+	for _, c := range f.calls {
+		if c != nil {
+			f.settled(c)
+			c.verdict <- v
+		}
+	}
+	bodies.put(f.body)
 	ep.flights--
 	switch {
 	case !f.passed:
 		f.pass()
-	case !ep.busy && len(ep.waiting) > 0: // they waited for a flight to end
-		ep.busy = true
+	case ep.ahead == 0 && len(ep.waiting) > 0: // they waited for a flight to end
+		ep.ahead++
 		go ep.next()
 	}
 }
 
 func isContext(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
-
-func verdictOf(r result) verdict {
-	switch r.status {
-	case http.StatusOK, http.StatusAccepted:
-		return verdict{kind: done}
-	default:
-		return verdict{kindOf(r.status), &statusError{r.status, r.reason}}
-	}
-}
-
-// kindOf returns what a status says about a message.
-func kindOf(status int) kind {
-	switch status {
-	case http.StatusNotFound, http.StatusMisdirectedRequest, http.StatusServiceUnavailable:
-		return leaving
-	case http.StatusTooManyRequests:
-		return full
-	case http.StatusRequestTimeout, http.StatusTooEarly:
-		return failed
-	}
-	if status >= 500 {
-		return cut // perhaps it was taken before
-	}
-	if status >= 400 && status < 500 {
-		return rejected
-	}
-	return failed
-}
-
-// statusError is a status that a member answered with.
-type statusError struct {
-	status int
-	reason string
-}
-
-func (e *statusError) Error() string {
-	text := fmt.Sprintf("answer %d %s", e.status, http.StatusText(e.status))
-	if e.reason != "" {
-		text += ": " + e.reason
-	}
-	return text
-}
-
-// refusalError is an answer to a request as a whole.
-type refusalError struct {
-	statusError
-	kind kind
-}
-
-func refusalOf(resp *http.Response) error {
-	reason, err := io.ReadAll(io.LimitReader(resp.Body, maxReasonBytes))
-	if err != nil {
-		reason = nil
-	}
-	return &refusalError{statusError{resp.StatusCode, printable(reason)}, kindOf(resp.StatusCode)}
-}
-
-// printable keeps of a text what can do no harm in a log.
-func printable(text []byte) string {
-	return string(bytes.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return -1
-		}
-		return r
-	}, text))
 }
 
 // buffers are for reading answers.

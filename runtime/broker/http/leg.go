@@ -33,6 +33,7 @@ type leg struct {
 	queue     *queue    // nil for a single subscription
 	single    *endpoint // nil for a queue
 	message   *outgoing
+	deadline  time.Time // of the whole, that of ctx or sooner
 	noWait    bool
 
 	uncertain bool      // a member may have it
@@ -49,13 +50,13 @@ func (l *leg) String() string {
 	return "subscriber at " + l.single.entry.Address
 }
 
-func (p *publisher) legs(t *topic, r *route, m *outgoing, o broker.PublishOptions) []*leg {
+func (p *publisher) legs(t *topic, r *route, m *outgoing, deadline time.Time, o broker.PublishOptions) []*leg {
 	legs := make([]*leg, 0, len(r.queues)+len(r.single))
 	for i := range r.queues {
-		legs = append(legs, &leg{publisher: p, topic: t, queue: r.queues[i].queue, message: m, noWait: o.NoWait})
+		legs = append(legs, &leg{publisher: p, topic: t, queue: r.queues[i].queue, message: m, deadline: deadline, noWait: o.NoWait})
 	}
 	for _, ep := range r.single {
-		legs = append(legs, &leg{publisher: p, topic: t, single: ep, message: m, noWait: o.NoWait})
+		legs = append(legs, &leg{publisher: p, topic: t, single: ep, message: m, deadline: deadline, noWait: o.NoWait})
 	}
 	return legs
 }
@@ -82,7 +83,7 @@ func (l *leg) run(ctx context.Context) error {
 	if l.publisher.level == Accepted {
 		return l.queue.backlog.accept(ctx, l)
 	}
-	if err := l.queue.turns.take(ctx, l.message.key); err != nil {
+	if err := l.queue.turns.take(ctx, l.message.key, l.deadline); err != nil {
 		return err
 	}
 	defer l.queue.turns.give(l.message.key)
@@ -111,7 +112,7 @@ func (l *leg) runQueue(ctx context.Context) error {
 
 // try asks a member once and reports whether that was the end.
 func (l *leg) try(ctx context.Context, ep *endpoint, route *route) (ended bool, err error) {
-	v := ep.deliver(ctx, l.message, nil)
+	v := ep.deliver(ctx, l.message, l.deadline, nil)
 	switch v.kind {
 	case done:
 		return true, nil
@@ -122,7 +123,7 @@ func (l *leg) try(ctx context.Context, ep *endpoint, route *route) (ended bool, 
 	}
 	l.last = v.err
 	switch {
-	case ctx.Err() != nil || l.isClosed():
+	case l.isOver(ctx):
 		return true, l.ended(ctx)
 	case l.noWait && !l.uncertain:
 		return true, fmt.Errorf("%w: %w", broker.ErrBackpressure, v.err)
@@ -214,10 +215,13 @@ func (l *leg) wait(ctx context.Context, route *route) error {
 
 // pause waits for a while, or until something has changed.
 func (l *leg) pause(ctx context.Context, route *route, delay time.Duration, mended <-chan struct{}) error {
-	timer := time.NewTimer(delay)
+	timer := time.NewTimer(min(delay, time.Until(l.deadline)))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		if l.isOver(ctx) {
+			return l.ended(ctx)
+		}
 	case <-mended:
 	case <-l.topic.changed(route.view):
 	case <-l.publisher.closed:
@@ -228,20 +232,26 @@ func (l *leg) pause(ctx context.Context, route *route, delay time.Duration, mend
 	return nil
 }
 
-func (l *leg) isClosed() bool {
+// isOver reports whether there is no time left to try again.
+func (l *leg) isOver(ctx context.Context) bool {
 	select {
 	case <-l.publisher.closed:
 		return true
+	case <-ctx.Done():
+		return true
 	default:
-		return false
+		return !time.Now().Before(l.deadline)
 	}
 }
 
 // ended is the error of a leg that ran out of time.
 func (l *leg) ended(ctx context.Context) error {
 	cause := context.Cause(ctx)
-	if cause == nil {
+	if cause == nil && l.publisher.isClosed() {
 		cause = broker.ErrClosed
+	}
+	if cause == nil {
+		cause = context.DeadlineExceeded
 	}
 	last := l.last
 	if last == nil {
@@ -253,17 +263,26 @@ func (l *leg) ended(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", cause, last)
 }
 
+func (p *publisher) isClosed() bool {
+	select {
+	case <-p.closed:
+		return true
+	default:
+		return false
+	}
+}
+
 // runSingle delivers the message to a subscription without a queue. One that has
 // ended needs no copy.
 func (l *leg) runSingle(ctx context.Context) error {
-	if err := l.single.turns.take(ctx, l.message.key); err != nil {
+	if err := l.single.turns.take(ctx, l.message.key, l.deadline); err != nil {
 		return err
 	}
 	defer l.single.turns.give(l.message.key)
 	deadline := time.NewTimer(singleTimeout)
 	defer deadline.Stop()
 	for {
-		v := l.single.deliver(ctx, l.message, deadline.C)
+		v := l.single.deliver(ctx, l.message, l.deadline, deadline.C)
 		switch {
 		case v.kind == done, v.kind == leaving, v.kind == unsent && isDead(l.single.entry.Address, v.err):
 			return nil
@@ -275,7 +294,7 @@ func (l *leg) runSingle(ctx context.Context) error {
 		l.last = v.err
 		l.failures++
 		switch {
-		case errors.Is(v.err, errSilent), ctx.Err() != nil, l.isClosed():
+		case errors.Is(v.err, errSilent), l.isOver(ctx):
 			return l.ended(ctx)
 		case l.noWait && !l.uncertain:
 			return fmt.Errorf("%w: %w", broker.ErrBackpressure, v.err)
@@ -290,11 +309,13 @@ func (l *leg) runSingle(ctx context.Context) error {
 }
 
 func (l *leg) pauseSingle(ctx context.Context, deadline <-chan time.Time) error {
-	timer := time.NewTimer(backoff(l.failures))
+	timer := time.NewTimer(min(backoff(l.failures), time.Until(l.deadline)))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
+		if !l.isOver(ctx) {
+			return nil
+		}
 	case <-deadline:
 		return fmt.Errorf("%w: %w", errSilent, l.last)
 	case <-l.publisher.closed:

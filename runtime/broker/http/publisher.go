@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/micro-event/micro-event/runtime/broker"
@@ -26,18 +23,17 @@ const (
 
 // publisher is the sending half of a driver, from Connect to Close.
 type publisher struct {
-	driver    *Driver
-	options   *options
-	registry  Registry
-	level     Level
-	transport *http.Transport
-	closed    chan struct{}
-	life      context.Context //nolint:containedctx // it is the life of what runs without a caller
-	end       context.CancelFunc
-	running   sync.WaitGroup // goroutines that live longer than a call
-	waiting   allowance      // calls of Publish that wait for a member
-	backlogs  allowance      // messages in the backlogs
-	ids       ids
+	driver   *Driver
+	options  *options
+	registry Registry
+	level    Level
+	closed   chan struct{}
+	life     context.Context //nolint:containedctx // it is the life of what runs without a caller
+	end      context.CancelFunc
+	running  sync.WaitGroup // goroutines that live longer than a call
+	waiting  allowance      // calls of Publish that wait for a member
+	backlogs allowance      // messages in the backlogs
+	ids      ids
 
 	mu     sync.Mutex
 	topics map[string]*topic
@@ -59,12 +55,6 @@ func newPublisher(d *Driver, r Registry) *publisher {
 		conns:    make(map[net.Conn]struct{}),
 	}
 	p.life, p.end = context.WithCancel(context.Background())
-	p.transport = &http.Transport{
-		DialContext:         p.dial,
-		MaxIdleConnsPerHost: maxFlights,
-		IdleConnTimeout:     idleTimeout / 2, // before the server closes them
-		DisableCompression:  true,
-	}
 	return p
 }
 
@@ -73,6 +63,15 @@ type outgoing struct {
 	choice  string // by which its member is chosen: its key, or else its id
 	key     string
 	encoded []byte
+}
+
+// outgoings keeps those that were sent.
+var outgoings = sync.Pool{New: func() any { return new(outgoing) }}
+
+func (m *outgoing) free() {
+	if cap(m.encoded) <= maxPooledBytes {
+		outgoings.Put(m)
+	}
 }
 
 // publish sends r to all queues of the topic and all single subscriptions.
@@ -84,14 +83,13 @@ func (p *publisher) publish(ctx context.Context, topic string, r *broker.Record,
 	if route.empty() {
 		return broker.ErrNoSubscribers
 	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, publishTimeout)
-		defer cancel()
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(publishTimeout)
 	}
 	m := p.encode(r)
-	defer bodies.put(m.encoded)
-	legs := p.legs(t, route, m, o)
+	defer m.free()
+	legs := p.legs(t, route, m, deadline, o)
 	if err := selfDelivery(ctx, legs); err != nil {
 		return broker.NotDelivered(err)
 	}
@@ -107,15 +105,12 @@ func (p *publisher) encode(r *broker.Record) *outgoing {
 		own = p.ids.next()
 		id = own
 	}
-	m := &outgoing{choice: r.Key, key: r.Key}
+	m := outgoings.Get().(*outgoing) //nolint:forcetypeassert // it holds nothing else
+	m.choice, m.key = r.Key, r.Key
 	if m.choice == "" {
 		m.choice = id
 	}
-	size := 64 + len(own) + len(r.Key) + len(r.Body)
-	for i := range r.Header {
-		size += 16 + len(r.Header[i].Name) + len(r.Header[i].Value)
-	}
-	m.encoded = appendMessage(bodies.get(size), own, r)
+	m.encoded = appendMessage(m.encoded[:0], own, r)
 	return m
 }
 
@@ -179,48 +174,6 @@ func joinLegs(legs []*leg, errs []error) error {
 	return err
 }
 
-// dialError is an error before anything was written.
-type dialError struct{ err error }
-
-func (e *dialError) Error() string { return e.err.Error() }
-func (e *dialError) Unwrap() error { return e.err }
-
-// dial connects to a member, if that may be one.
-func (p *publisher) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	dialer := net.Dialer{
-		Timeout: dialTimeout,
-		Control: func(_, resolved string, _ syscall.RawConn) error { return p.options.mayDial(resolved) },
-	}
-	c, err := dialer.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, &dialError{err}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ending {
-		return nil, &dialError{errors.Join(errPublisherClosed, c.Close())}
-	}
-	p.conns[c] = struct{}{}
-	return &trackedConn{Conn: c, publisher: p}, nil
-}
-
-// trackedConn is a connection that the publisher closes when it ends.
-type trackedConn struct {
-	net.Conn
-	publisher *publisher
-	once      atomic.Bool
-}
-
-// Close implements [net.Conn].
-func (c *trackedConn) Close() error {
-	if c.once.CompareAndSwap(false, true) {
-		c.publisher.mu.Lock()
-		delete(c.publisher.conns, c.Conn)
-		c.publisher.mu.Unlock()
-	}
-	return c.Conn.Close()
-}
-
 // close sends what is left in the backlogs, as long as ctx allows, and ends all
 // that waits.
 func (p *publisher) close(ctx context.Context) error {
@@ -234,6 +187,5 @@ func (p *publisher) close(ctx context.Context) error {
 	}
 	p.mu.Unlock()
 	p.running.Wait()
-	p.transport.CloseIdleConnections()
 	return err
 }

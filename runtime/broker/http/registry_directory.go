@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/micro-event/micro-event/runtime/broker"
@@ -34,6 +35,10 @@ const (
 	// entrySeparator is in no queue name.
 	entrySeparator = "@"
 
+	// lookupAge is how old the answer of Lookup may be; Register returns after twice
+	// that, so that everybody who looks up later sees the entry.
+	lookupAge = time.Millisecond
+
 	maxEntryBytes = 512
 )
 
@@ -45,10 +50,19 @@ const (
 //
 // Topics that differ only by case are one topic where file names are.
 type DirectoryRegistry struct {
-	dir string
+	dir    string
+	began  time.Time
+	topics sync.Map // of *directoryTopic, by name
+}
 
-	mu     sync.Mutex
-	topics map[string]*directoryView
+// directoryTopic is what was read of a topic's directory, and when it was looked
+// at since the registry began.
+type directoryTopic struct {
+	checked atomic.Int64
+	view    atomic.Pointer[View]
+
+	mu   sync.Mutex
+	seen *directoryView
 }
 
 // directoryView is what was read of a topic's directory.
@@ -83,11 +97,11 @@ func openDirectory(dir string) (*DirectoryRegistry, error) {
 	if err := checkPrivate(info); err != nil {
 		return nil, fmt.Errorf("registry: directory %s %w", dir, err)
 	}
-	return &DirectoryRegistry{dir: dir, topics: make(map[string]*directoryView)}, nil
+	return &DirectoryRegistry{dir: dir, began: time.Now()}, nil
 }
 
 // Register implements [Registry].
-func (r *DirectoryRegistry) Register(_ context.Context, e Entry, ttl time.Duration) error {
+func (r *DirectoryRegistry) Register(ctx context.Context, e Entry, ttl time.Duration) error {
 	if err := e.check(); err != nil {
 		return err
 	}
@@ -105,7 +119,17 @@ func (r *DirectoryRegistry) Register(_ context.Context, e Entry, ttl time.Durati
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
-	return replaceFile(path, content)
+	if err := replaceFile(path, content); err != nil {
+		return err
+	}
+	timer := time.NewTimer(2 * lookupAge)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // replaceFile writes a file that others see whole or not at all.
@@ -140,8 +164,26 @@ func (r *DirectoryRegistry) path(e Entry) string {
 	return filepath.Join(r.dir, e.Topic, name)
 }
 
-// Lookup implements [Registry]. It costs one call of stat while nothing changes.
+// Lookup implements [Registry]. While nothing changes it costs one call of stat
+// in a millisecond.
 func (r *DirectoryRegistry) Lookup(_ context.Context, topic string) (*View, error) {
+	now := time.Since(r.began)
+	if v, ok := r.topics.Load(topic); ok {
+		t := v.(*directoryTopic) //nolint:forcetypeassert // it holds nothing else
+		if now-time.Duration(t.checked.Load()) < lookupAge {
+			return t.view.Load(), nil
+		}
+	}
+	return r.look(topic, now)
+}
+
+func newDirectoryTopic() *directoryTopic {
+	t := new(directoryTopic)
+	t.checked.Store(-int64(time.Second)) // never yet
+	return t
+}
+
+func (r *DirectoryRegistry) look(topic string, now time.Duration) (*View, error) {
 	if err := broker.CheckTopic(topic); err != nil {
 		return nil, err
 	}
@@ -153,22 +195,35 @@ func (r *DirectoryRegistry) Lookup(_ context.Context, topic string) (*View, erro
 	if err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	seen := r.topics[topic]
-	now := time.Now()
-	if seen != nil && seen.changed.Equal(info.ModTime()) && now.Before(seen.until) && seen.read.Sub(seen.changed) > settleTime {
-		return seen.view, nil
-	}
-	fresh, err := readTopic(dir, topic, info.ModTime(), now)
-	if err != nil {
+	v, _ := r.topics.LoadOrStore(topic, newDirectoryTopic())
+	t := v.(*directoryTopic) //nolint:forcetypeassert // it holds nothing else
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.refresh(dir, topic, info.ModTime()); err != nil {
 		return nil, err
+	}
+	t.view.Store(t.seen.view)
+	if at := int64(now); at > t.checked.Load() {
+		t.checked.Store(at)
+	}
+	return t.seen.view, nil
+}
+
+// refresh reads the directory, unless it has not changed. The caller holds mu.
+func (t *directoryTopic) refresh(dir, topic string, changed time.Time) error {
+	seen, now := t.seen, time.Now()
+	if seen != nil && seen.changed.Equal(changed) && now.Before(seen.until) && seen.read.Sub(seen.changed) > settleTime {
+		return nil
+	}
+	fresh, err := readTopic(dir, topic, changed, now)
+	if err != nil {
+		return err
 	}
 	if seen != nil && seen.view.same(fresh.view) {
 		fresh.view = seen.view
 	}
-	r.topics[topic] = fresh
-	return fresh.view, nil
+	t.seen = fresh
+	return nil
 }
 
 // Watch implements [Registry]. It looks every 10 ms.

@@ -131,6 +131,12 @@ func (t *topic) newRoute(view *View, old *route) *route {
 	for name, eps := range members {
 		r.queues = append(r.queues, destination{t.queue(name), eps})
 	}
+	kept := r.endpoints()
+	for e, ep := range known {
+		if kept[e] == nil {
+			ep.retire()
+		}
+	}
 	slices.SortFunc(r.queues, func(a, b destination) int { return cmp.Compare(a.queue.name, b.queue.name) })
 	return r
 }

@@ -3,6 +3,7 @@ package httpbroker
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // turns let one message of each key be on its way, the others behind it in their
@@ -12,8 +13,8 @@ type turns struct {
 	keys map[string][]chan struct{} // those who wait, first come first
 }
 
-// take waits for the turn of a key. Without a key it is always one's turn.
-func (t *turns) take(ctx context.Context, key string) error {
+// take waits for the turn of a key, until deadline at most. Without a key it is always one's turn.
+func (t *turns) take(ctx context.Context, key string, deadline time.Time) error {
 	if key == "" {
 		return nil
 	}
@@ -30,9 +31,14 @@ func (t *turns) take(ctx context.Context, key string) error {
 	mine := make(chan struct{})
 	t.keys[key] = append(waiting, mine)
 	t.mu.Unlock()
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
 	select {
 	case <-mine:
 		return nil
+	case <-timer.C:
+		t.withdraw(key, mine)
+		return context.DeadlineExceeded
 	case <-ctx.Done():
 		t.withdraw(key, mine)
 		return context.Cause(ctx)

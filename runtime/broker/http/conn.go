@@ -1,0 +1,163 @@
+package httpbroker
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// maxIdleTime is how long a connection is kept for later. The server closes it
+// after [idleTimeout].
+const maxIdleTime = idleTimeout / 2
+
+// maxRefusalBytes bounds what is read of an answer that refuses a request.
+const maxRefusalBytes = 4 << 10
+
+// conn is a connection to a member. It is used for one request at a time, by the
+// goroutine that has the request: this spares the two goroutines per connection,
+// and the four changes between them per request, of [http.Transport].
+type conn struct {
+	net.Conn
+	publisher *publisher
+	reader    *bufio.Reader
+	since     time.Time // when it was last used
+	reused    bool
+}
+
+// dialError is an error before anything was written.
+type dialError struct{ err error }
+
+func (e *dialError) Error() string { return e.err.Error() }
+func (e *dialError) Unwrap() error { return e.err }
+
+// dial connects to an address, if a member may have it.
+func (p *publisher) dial(ctx context.Context, address string) (*conn, error) {
+	dialer := net.Dialer{
+		Timeout: dialTimeout,
+		Control: func(_, resolved string, _ syscall.RawConn) error { return p.options.mayDial(resolved) },
+	}
+	c, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, &dialError{err}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ending {
+		return nil, &dialError{errors.Join(errPublisherClosed, c.Close())}
+	}
+	p.conns[c] = struct{}{}
+	return &conn{Conn: c, publisher: p, reader: bufio.NewReader(c)}, nil
+}
+
+// Close implements [net.Conn].
+func (c *conn) Close() error {
+	c.publisher.mu.Lock()
+	delete(c.publisher.conns, c.Conn)
+	c.publisher.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// connect returns a connection that was kept, or a new one.
+func (ep *endpoint) connect(ctx context.Context) (*conn, error) {
+	now := time.Now()
+	ep.mu.Lock()
+	var stale []*conn
+	for n := len(ep.idle); n > 0; n = len(ep.idle) {
+		c := ep.idle[n-1]
+		ep.idle = ep.idle[:n-1]
+		if now.Sub(c.since) < maxIdleTime {
+			ep.mu.Unlock()
+			c.reused = true
+			return c, nil
+		}
+		stale = append(append(stale, c), ep.idle...) // those below are older
+		ep.idle = nil
+	}
+	ep.mu.Unlock()
+	closeAll(stale)
+	return ep.publisher.dial(ctx, ep.entry.Address)
+}
+
+func closeAll(conns []*conn) {
+	for _, c := range conns {
+		c.Close() //nolint:errcheck // nobody waits for it
+	}
+}
+
+// keep keeps a connection for the next request.
+func (ep *endpoint) keep(c *conn) {
+	c.since = time.Now()
+	ep.mu.Lock()
+	kept := !ep.retired && len(ep.idle) < maxFlights
+	if kept {
+		ep.idle = append(ep.idle, c)
+	}
+	ep.mu.Unlock()
+	if !kept {
+		c.Close() //nolint:errcheck // nobody waits for it
+	}
+}
+
+// retire closes what is kept for a member that is not known any more.
+func (ep *endpoint) retire() {
+	ep.mu.Lock()
+	idle := ep.idle
+	ep.idle, ep.retired = nil, true
+	ep.mu.Unlock()
+	closeAll(idle)
+}
+
+// requestHead returns all of a request but the length and the body.
+func requestHead(host string) string {
+	return "POST " + DeliverPath + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: " + frameType + "\r\nContent-Length: "
+}
+
+// write sends a request.
+func (c *conn) write(head string, body []byte) error {
+	b := bodies.get(len(head) + len(body) + 16)
+	b = append(b, head...)
+	b = strconv.AppendInt(b, int64(len(body)), 10)
+	b = append(b, "\r\n\r\n"...)
+	b = append(b, body...)
+	_, err := c.Write(b)
+	bodies.put(b)
+	return err
+}
+
+// errNoAnswer is returned for a connection that ended before the answer began.
+var errNoAnswer = errors.New("connection ended before the answer")
+
+// answer reads the head of an answer.
+func (c *conn) answer() (*http.Response, error) {
+	if _, err := c.reader.Peek(1); err != nil {
+		return nil, errors.Join(errNoAnswer, err)
+	}
+	return http.ReadResponse(c.reader, nil)
+}
+
+// refusalOf returns the error that an answer to a whole request is.
+func refusalOf(resp *http.Response) error {
+	reason, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusalBytes))
+	if err != nil {
+		reason = nil
+	}
+	reason = reason[:min(len(reason), maxReasonBytes)]
+	return &refusalError{statusError{resp.StatusCode, printable(reason)}, kindOf(resp.StatusCode)}
+}
+
+// printable keeps of a text what can do no harm in a log.
+func printable(text []byte) string {
+	return string(bytes.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, text))
+}
