@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"strings"
 
-	eventv1 "github.com/micro-event/micro-event/proto/micro/event/v1"
-	"github.com/micro-event/micro-event/runtime/broker"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	eventv1 "github.com/micro-event/micro-event/proto/micro/event/v1"
+	"github.com/micro-event/micro-event/runtime/broker"
 )
 
 // The option's number and names, which the schema decides.

@@ -5,10 +5,11 @@ import (
 	"slices"
 	"strings"
 
-	eventv1 "github.com/micro-event/micro-event/proto/micro/event/v1"
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
+
+	eventv1 "github.com/micro-event/micro-event/proto/micro/event/v1"
 )
 
 // event is a message that carries the option.

@@ -2,6 +2,7 @@ package gen_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -133,9 +134,12 @@ func (c *goChecker) Import(path string) (*types.Package, error) {
 	}
 	var errs []error
 	config := types.Config{Importer: c, Error: func(err error) { errs = append(errs, err) }}
-	p, _ := config.Check(path, c.fset, files, nil)
+	p, err := config.Check(path, c.fset, files, nil)
 	c.packages[path] = p
-	return p, errors.Join(errs...)
+	if len(errs) > 0 {
+		err = errors.Join(errs...) // all of them, where err is the first
+	}
+	return p, err
 }
 
 // linkedPackages imports the packages that generated code depends on from the
@@ -167,7 +171,7 @@ func openExportData(path string) (io.ReadCloser, error) {
 
 // exportData returns the files of export data by import path.
 var exportData = sync.OnceValue(func() map[string]string {
-	cmd := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}",
+	cmd := exec.CommandContext(context.Background(), "go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}",
 		"github.com/micro-event/micro-event/runtime/event",
 		"github.com/micro-event/micro-event/proto/micro/event/v1",
 		"google.golang.org/protobuf/runtime/protoimpl",

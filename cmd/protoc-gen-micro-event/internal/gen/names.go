@@ -1,8 +1,8 @@
 package gen
 
 import (
-	"cmp"
 	"go/token"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -103,16 +103,20 @@ func importName(name string) string {
 	return unique
 }
 
-// importLines returns the imports from outside the standard library.
+// importLines returns the imports from outside the standard library, in the order
+// of their paths.
 func (s *source) importLines() []string {
-	lines := []string{strconv.Quote(string(eventPackage))}
+	names := map[protogen.GoImportPath]string{eventPackage: ""}
 	if s.needsProto() {
-		lines = append(lines, strconv.Quote(string(protoPackage)))
+		names[protoPackage] = ""
 	}
 	if q := s.output.qualifier; q != "" {
-		lines = append(lines, strings.TrimSuffix(q, ".")+" "+strconv.Quote(string(s.GoImportPath)))
+		names[s.GoImportPath] = strings.TrimSuffix(q, ".") + " "
 	}
-	slices.SortFunc(lines, func(a, b string) int { return cmp.Compare(a[strings.Index(a, `"`):], b[strings.Index(b, `"`):]) })
+	var lines []string
+	for _, path := range slices.Sorted(maps.Keys(names)) {
+		lines = append(lines, names[path]+strconv.Quote(string(path)))
+	}
 	return lines
 }
 
