@@ -12,6 +12,7 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -30,8 +31,12 @@ import (
 // compiles beside what protoc-gen-go generates for all files of the request.
 func checkGo(t testing.TB, req *pluginpb.CodeGeneratorRequest, resp *pluginpb.CodeGeneratorResponse) {
 	t.Helper()
-	if err := goError(messageCode(t, req), resp); err != nil {
+	messages := messageCode(t, req)
+	if err := goError(messages, resp); err != nil {
 		t.Error(err)
+	}
+	if err := goError(opaqueVariant(messages), resp); err != nil {
+		t.Errorf("with the build tag protoopaque: %v", err)
 	}
 }
 
@@ -64,6 +69,21 @@ func messageFiles(req *pluginpb.CodeGeneratorRequest) (map[string]string, error)
 	}
 	return output(resp), nil
 }
+
+// opaqueVariant returns the files that are built with the tag protoopaque.
+func opaqueVariant(messages map[string]string) map[string]string {
+	variant := maps.Clone(messages)
+	for name, content := range messages {
+		if base, ok := strings.CutSuffix(name, opaqueSuffix); ok {
+			delete(variant, name)
+			variant[base+".pb.go"] = content
+		}
+	}
+	return variant
+}
+
+// opaqueSuffix ends the names of files that are built only with the tag.
+const opaqueSuffix = "_protoopaque.pb.go"
 
 // goError says why the code of both plugins does not compile together, or why
 // the code of ours is not formatted.
@@ -103,7 +123,7 @@ func newGoChecker() *goChecker {
 // add adds a file whose folder is its import path. Files that are built only
 // with a tag are left out.
 func (c *goChecker) add(name, content string) error {
-	if strings.HasSuffix(name, "_protoopaque.pb.go") {
+	if strings.HasSuffix(name, opaqueSuffix) {
 		return nil
 	}
 	f, err := parser.ParseFile(c.fset, name, content, parser.SkipObjectResolution)

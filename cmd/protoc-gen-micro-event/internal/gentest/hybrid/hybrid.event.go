@@ -21,7 +21,7 @@ const RenamedTopic = "micro.event.gentest.hybrid.Renamed"
 var renamedSpec = event.Spec{
 	Topic:   RenamedTopic,
 	Type:    "micro.event.gentest.hybrid.Renamed",
-	Key:     func(m proto.Message) string { return m.(*Renamed).Get_Foo() },
+	Key:     func(m proto.Message) string { return m.(*Renamed).GetFoo() },
 	Headers: func(m proto.Message, h event.HeaderSetter) { h.Set("get-foo", m.(*Renamed).GetGetFoo()) },
 }
 
