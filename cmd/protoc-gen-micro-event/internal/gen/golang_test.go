@@ -53,7 +53,7 @@ func messageCode(t testing.TB, req *pluginpb.CodeGeneratorRequest) map[string]st
 
 func messageFiles(req *pluginpb.CodeGeneratorRequest) (map[string]string, error) {
 	req = proto.CloneOf(req)
-	req.Parameter = nil
+	req.Parameter = proto.String(foreignParameters(req.GetParameter()))
 	plugin, err := protogen.Options{}.New(req)
 	if err != nil {
 		return nil, err
@@ -68,6 +68,14 @@ func messageFiles(req *pluginpb.CodeGeneratorRequest) (map[string]string, error)
 		return nil, errors.New(resp.GetError())
 	}
 	return output(resp), nil
+}
+
+// foreignParameters leaves out the parameters that protoc-gen-go does not have, and
+// those that would hide the import path of a file.
+func foreignParameters(all string) string {
+	return strings.Join(slices.DeleteFunc(strings.Split(all, ","), func(p string) bool {
+		return strings.HasPrefix(p, "package_suffix=") || strings.HasPrefix(p, "paths=") || strings.HasPrefix(p, "module=")
+	}), ",")
 }
 
 // opaqueVariant returns the files that are built with the tag protoopaque.
