@@ -25,6 +25,8 @@ type Client struct {
 	publications sync.Pool // of *publication
 }
 
+var _ Publisher = (*Client)(nil)
+
 // NewClient returns a client that publishes through b. Source says who
 // publishes, as a URI reference that is not empty: "shop/orders", or
 // "https://shop.example/orders". Receivers see it as [Event.Source].
@@ -43,7 +45,7 @@ func NewClient(b broker.Broker, source string, opts ...ClientOption) *Client {
 
 // PublishEvent publishes m as s says. Generated publish functions call it. Nil
 // means that the broker accepted the event, see broker.Broker; the errors are
-// listed at [ErrNilEvent]. Ctx bounds the call and adds headers, see
+// the variables of this package. Ctx bounds the call and adds headers, see
 // [WithHeader].
 func (c *Client) PublishEvent(ctx context.Context, s *Spec, m proto.Message) error {
 	if err := c.check(s, m); err != nil {
@@ -54,10 +56,20 @@ func (c *Client) PublishEvent(ctx context.Context, s *Spec, m proto.Message) err
 	if err := c.prepare(ctx, p, s, m); err != nil {
 		return rejected(s, err)
 	}
-	if err := c.broker.Publish(ctx, p.topic, &p.message); err != nil {
+	if err := c.publish(ctx, p); err != nil {
 		return fmt.Errorf("event: publish %s: %w", s.Type, err)
 	}
 	return nil
+}
+
+// publish hands p to the broker. Records spare a copy; only an engine itself is
+// asked for them, not what wraps one and may see to Publish in its own way.
+func (c *Client) publish(ctx context.Context, p *publication) error {
+	if engine, ok := c.broker.(*broker.Engine); ok {
+		return engine.PublishRecord(ctx, p.topic, &p.record)
+	}
+	m := p.record.Message()
+	return c.broker.Publish(ctx, p.topic, &m)
 }
 
 func (c *Client) check(s *Spec, m proto.Message) error {
@@ -76,26 +88,26 @@ func (c *Client) check(s *Spec, m proto.Message) error {
 // attributes last, so that nothing can replace those.
 func (c *Client) prepare(ctx context.Context, p *publication, s *Spec, m proto.Message) error {
 	p.topic = s.Topic
-	h := p.message.Header
-	if err := addOutgoing(ctx, h, c.options.propagate); err != nil {
+	if err := p.headers.addOutgoing(ctx, c.options.propagate); err != nil {
 		return err
 	}
-	id := h[headerID]
+	id := p.headers.get(headerID)
 	if id == "" && c.options.newID != nil {
 		id = c.options.newID()
 	}
 	if s.Headers != nil {
-		s.Headers(m, HeaderSetter{h})
+		s.Headers(m, HeaderSetter{&p.headers})
 	}
 	p.stamp(id, c.options.now())
-	h[headerSource] = c.source
-	h[headerType] = s.Type
-	h[headerContentType] = string(c.options.codec)
+	p.headers.set(headerSource, c.source)
+	p.headers.set(headerType, s.Type)
+	p.headers.set(headerContentType, string(c.options.codec))
+	p.record.Header = p.headers
 	if s.Key != nil {
-		p.message.Key = s.Key(m)
+		p.record.Key = s.Key(m)
 	}
 	var err error
-	p.message.Body, err = c.options.codec.appendBody(p.message.Body, m)
+	p.record.Body, err = c.options.codec.appendBody(p.record.Body, m)
 	return err
 }
 

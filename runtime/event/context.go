@@ -3,7 +3,6 @@ package event
 import (
 	"context"
 	"iter"
-	"maps"
 	"strings"
 	"time"
 
@@ -13,7 +12,12 @@ import (
 // Event is what a handler can know of the event it handles besides the message:
 // its attributes and headers as they arrived. Its methods may be called on nil,
 // which has no attributes, and concurrently. It stays valid after the handler.
-type Event struct{ delivery *broker.Delivery }
+type Event struct {
+	topic, key string
+	attempt    int
+	headers    headers
+	inline     [8]broker.Field // for headers, if there are not more
+}
 
 // FromContext returns the event that the handler with this context handles, or
 // nil outside a handler.
@@ -27,7 +31,20 @@ func FromContext(ctx context.Context) *Event {
 // its handlers with it. Call it in a handler of a Broker, to read attributes
 // there, or in the unit test of a handler. D must not change afterwards.
 func NewContext(ctx context.Context, d *broker.Delivery) context.Context {
-	return &eventContext{ctx, Event{d}}
+	return newEventContext(ctx, recordDelivery(d))
+}
+
+func recordDelivery(d *broker.Delivery) *broker.RecordDelivery {
+	r := broker.Record{Key: d.Message.Key, Header: headersOf(d.Message.Header), Body: d.Message.Body}
+	return &broker.RecordDelivery{Topic: d.Topic, Record: r, Attempt: d.Attempt}
+}
+
+// newEventContext is NewContext for a record. The list of its headers is copied,
+// since it does not outlive the handler.
+func newEventContext(ctx context.Context, d *broker.RecordDelivery) context.Context {
+	c := &eventContext{ctx, Event{topic: d.Topic, key: d.Record.Key, attempt: d.Attempt}}
+	c.event.headers = append(c.event.inline[:0], d.Record.Header...)
+	return c
 }
 
 // ID returns the id that the publisher gave to the event. With the source it
@@ -59,7 +76,7 @@ func (e *Event) Topic() string {
 	if e == nil {
 		return ""
 	}
-	return e.delivery.Topic
+	return e.topic
 }
 
 // Key returns the ordering key, empty for none.
@@ -67,7 +84,7 @@ func (e *Event) Key() string {
 	if e == nil {
 		return ""
 	}
-	return e.delivery.Message.Key
+	return e.key
 }
 
 // Attempt returns which attempt to handle the event this is, from 1. See
@@ -76,7 +93,7 @@ func (e *Event) Attempt() int {
 	if e == nil {
 		return 0
 	}
-	return e.delivery.Attempt
+	return e.attempt
 }
 
 // Header returns the value of a header, empty when there is none. The case of
@@ -85,16 +102,22 @@ func (e *Event) Header(name string) string {
 	if e == nil {
 		return ""
 	}
-	return lookup(e.delivery.Message.Header, strings.ToLower(name))
+	return e.headers.get(strings.ToLower(name))
 }
 
 // Headers returns all headers as they arrived, attributes included, in no
 // particular order.
 func (e *Event) Headers() iter.Seq2[string, string] {
-	if e == nil {
-		return func(func(string, string) bool) {}
+	return func(yield func(string, string) bool) {
+		if e == nil {
+			return
+		}
+		for _, f := range e.headers {
+			if !yield(f.Name, f.Value) {
+				return
+			}
+		}
 	}
-	return maps.All(e.delivery.Message.Header)
 }
 
 type eventKey struct{}

@@ -20,7 +20,7 @@ import (
 // attributes of d.
 func Decode(d *broker.Delivery, m proto.Message) error {
 	if err := decode(d, m); err != nil {
-		return undecodable(d, err)
+		return undecodable(d.Topic, err)
 	}
 	return nil
 }
@@ -29,14 +29,15 @@ func decode(d *broker.Delivery, m proto.Message) error {
 	if m == nil || !m.ProtoReflect().IsValid() {
 		return ErrNilEvent
 	}
-	typ := lookup(d.Message.Header, headerType)
+	headers := headersOf(d.Message.Header)
+	typ := headers.get(headerType)
 	if typ == "" {
 		return notEvent(headerType)
 	}
 	if desc := m.ProtoReflect().Descriptor(); !hasType(desc, typ) {
 		return fmt.Errorf("%w %q, not %s", ErrType, typ, desc.FullName())
 	}
-	codec, err := eventCodec(d.Message.Header)
+	codec, err := eventCodec(headers)
 	if err != nil {
 		return err
 	}
@@ -55,18 +56,16 @@ func hasType(desc protoreflect.MessageDescriptor, typ string) bool {
 
 // eventCodec checks the headers of a message that has a type and returns the
 // codec of its body.
-func eventCodec(h broker.Header) (Codec, error) {
-	contentType := lookup(h, headerContentType)
+func eventCodec(h headers) (Codec, error) {
+	contentType := h.get(headerContentType)
 	if contentType == "" {
 		return "", notEvent(headerContentType)
 	}
-	// Bindings take specversion out; looking for other spellings of a header that
-	// is nearly always absent would cost more than all other checks.
-	if v := h[headerSpecVersion]; v != "" && v != specVersion {
+	if v := h.get(headerSpecVersion); v != "" && v != specVersion {
 		return "", fmt.Errorf("%w: %s is %q, not %s", ErrInvalidHeader, headerSpecVersion, v, specVersion)
 	}
 	for _, required := range [...]string{headerID, headerSource} {
-		if lookup(h, required) == "" {
+		if h.get(required) == "" {
 			return "", fmt.Errorf("%w: event has no %s", ErrInvalidHeader, required)
 		}
 	}
@@ -76,6 +75,6 @@ func eventCodec(h broker.Header) (Codec, error) {
 func notEvent(header string) error { return fmt.Errorf("%w: it has no header %s", ErrNotEvent, header) }
 
 // undecodable marks err as permanent: the same bytes fail again.
-func undecodable(d *broker.Delivery, err error) error {
-	return Permanent(fmt.Errorf("event: decode message from %q: %w", d.Topic, err))
+func undecodable(topic string, err error) error {
+	return Permanent(fmt.Errorf("event: decode message from %q: %w", topic, err))
 }

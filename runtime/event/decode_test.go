@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
 
 	eventv1 "github.com/micro-event/micro-event/proto/micro/event/v1"
 	"github.com/micro-event/micro-event/runtime/broker"
@@ -147,6 +150,24 @@ func TestDecodeIntoNil(t *testing.T) {
 		if err := event.Decode(d, m); !errors.Is(err, event.ErrNilEvent) {
 			t.Errorf("error %v", err)
 		}
+	}
+}
+
+// TestDecodeKnowsTheNamesOfTheSchema decodes a message whose schema renames it.
+func TestDecodeKnowsTheNamesOfTheSchema(t *testing.T) {
+	options := &descriptorpb.MessageOptions{}
+	proto.SetExtension(options, eventv1.E_Event, &eventv1.EventOptions{Type: "shop.Order", Aliases: []string{"shop.v0.Order"}})
+	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
+		Name: proto.String("x.proto"), Package: proto.String("x"),
+		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("Order"), Options: options}},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for typ, want := range map[string]error{"shop.Order": nil, "shop.v0.Order": nil, "x.Order": event.ErrType} {
+		d := &broker.Delivery{Topic: "shop.fields", Message: *wire(t, "", "ce-type", typ)}
+		err := event.Decode(d, dynamicpb.NewMessage(file.Messages().Get(0)))
+		checkOutcome(t, typ, err, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package event
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/micro-event/micro-event/runtime/broker"
@@ -55,18 +56,49 @@ func isReserved(name string) bool {
 		strings.HasPrefix(name, "micro-")
 }
 
-// lookup returns the value of the header name, which is in lower case, whatever
-// the case of the name in h. Of several spellings the one in lower case counts,
-// then the first in the order of bytes.
-func lookup(h broker.Header, name string) string {
-	if v, ok := h[name]; ok {
-		return v
+// headers are those of one event. There are few, so that looking one up in a
+// list takes less than in a map.
+type headers []broker.Field
+
+func headersOf(h broker.Header) headers {
+	list := make(headers, 0, len(h))
+	for name, value := range h {
+		list = append(list, broker.Field{Name: name, Value: value})
 	}
-	found, value := "", ""
-	for n, v := range h {
-		if strings.EqualFold(n, name) && (found == "" || n < found) {
-			found, value = n, v
+	return list
+}
+
+// set replaces the value of the header name, or adds it.
+func (h *headers) set(name, value string) {
+	for i := range *h {
+		if (*h)[i].Name == name {
+			(*h)[i].Value = value
+			return
 		}
 	}
-	return value
+	*h = append(*h, broker.Field{Name: name, Value: value})
+}
+
+// has reports whether there is a header in exactly this spelling.
+func (h headers) has(name string) bool {
+	return slices.ContainsFunc(h, func(f broker.Field) bool { return f.Name == name })
+}
+
+// get returns the value of the header name, which is in lower case, whatever its
+// case in h. Of several spellings the one in lower case counts, then the first
+// in the order of bytes.
+func (h headers) get(name string) string {
+	found := -1
+	for i := range h {
+		switch {
+		case h[i].Name == name:
+			return h[i].Value
+		case len(h[i].Name) == len(name) && strings.EqualFold(h[i].Name, name) && (found < 0 || h[i].Name < h[found].Name):
+			found = i
+		}
+	}
+	if found < 0 {
+		return ""
+	}
+	return h[found].Value
 }

@@ -3,7 +3,7 @@ package event
 import (
 	"context"
 	"fmt"
-	"maps"
+	"slices"
 	"strings"
 
 	"github.com/micro-event/micro-event/runtime/broker"
@@ -70,34 +70,33 @@ func (c *outgoingContext) Value(key any) any {
 // addOutgoing adds the outgoing headers of ctx to h, which is empty, and those
 // headers of the event being handled whose names are in propagate. The id that
 // [WithID] set is among them.
-func addOutgoing(ctx context.Context, h broker.Header, propagate []string) error {
+func (h *headers) addOutgoing(ctx context.Context, propagate []string) error {
 	o, _ := ctx.Value(outgoingKey{}).(*outgoing)
 	takenBack := false
 	for ; o != nil; o = o.outer {
 		if o.err != nil {
 			return o.err
 		}
-		if _, set := h[o.name]; !set {
-			h[o.name] = o.value
+		if !h.has(o.name) {
+			h.set(o.name, o.value)
 			takenBack = takenBack || o.value == ""
 		}
 	}
-	addPropagated(ctx, h, propagate)
+	h.addPropagated(ctx, propagate)
 	if takenBack {
-		maps.DeleteFunc(h, func(_, value string) bool { return value == "" })
+		*h = slices.DeleteFunc(*h, func(f broker.Field) bool { return f.Value == "" })
 	}
 	return nil
 }
 
-func addPropagated(ctx context.Context, h broker.Header, names []string) {
+func (h *headers) addPropagated(ctx context.Context, names []string) {
 	if len(names) == 0 {
 		return
 	}
 	incoming := FromContext(ctx)
 	for _, name := range names {
-		value := incoming.Header(name)
-		if _, set := h[name]; !set && value != "" {
-			h[name] = value
+		if value := incoming.Header(name); value != "" && !h.has(name) {
+			h.set(name, value)
 		}
 	}
 }

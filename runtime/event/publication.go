@@ -6,23 +6,25 @@ import (
 	"github.com/micro-event/micro-event/runtime/broker"
 )
 
-// maxPooledBody is the largest body buffer that is kept for the next event, so
-// that a rare large event does not hold memory for ever.
-const maxPooledBody = 64 << 10
+// What is kept for the next event at the most, so that a rare large one does
+// not hold memory for ever.
+const (
+	maxPooledBody    = 64 << 10
+	maxPooledHeaders = 32
+)
 
 // publication is one event on its way to the broker. Publications are used
-// again, header map and body included, because a broker keeps nothing of what
-// it publishes.
+// again, headers and body included, because a broker keeps nothing of what it
+// publishes.
 type publication struct {
 	topic   string
-	message broker.Message
+	headers headers
+	record  broker.Record // without its headers until it is complete
 	entropy entropy
 	scratch [80]byte // id and time
 }
 
-func newPublication() *publication {
-	return &publication{message: broker.Message{Header: make(broker.Header, 8)}}
-}
+func newPublication() *publication { return &publication{headers: make(headers, 0, 8)} }
 
 // stamp sets id and time; an empty id becomes a UUID. What it writes itself
 // shares one string.
@@ -36,17 +38,16 @@ func (p *publication) stamp(id string, now time.Time) {
 	if id == "" {
 		id = text[:n]
 	}
-	p.message.Header[headerID] = id
-	p.message.Header[headerTime] = text[n:]
+	p.headers.set(headerID, id)
+	p.headers.set(headerTime, text[n:])
 }
 
-// reset empties p and reports whether it is worth keeping. A map never shrinks,
-// so one that held many headers is not.
+// reset empties p and reports whether it is worth keeping.
 func (p *publication) reset() bool {
-	if len(p.message.Header) > 8 || cap(p.message.Body) > maxPooledBody {
+	if cap(p.headers) > maxPooledHeaders || cap(p.record.Body) > maxPooledBody {
 		return false
 	}
-	clear(p.message.Header)
-	p.topic, p.message.Key, p.message.Body = "", "", p.message.Body[:0]
+	clear(p.headers)
+	p.topic, p.headers, p.record = "", p.headers[:0], broker.Record{Body: p.record.Body[:0]}
 	return true
 }

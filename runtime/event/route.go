@@ -2,6 +2,7 @@ package event
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/micro-event/micro-event/runtime/broker"
@@ -26,7 +27,6 @@ type route struct {
 	handlers map[string]*handler
 	raw      *handler // of messages without a type, nil for none
 	rawCodec Codec
-	ignore   bool // unknown types
 }
 
 func newRoute(key routeKey, o routeOptions) *route {
@@ -66,34 +66,34 @@ func (r *route) conflict(h *handler, o *subscribeOptions) error {
 	return nil
 }
 
-// handle is the handler that the broker calls.
-func (r *route) handle(ctx context.Context, d *broker.Delivery) error {
-	h, codec, err := r.match(d.Message.Header)
-	if err != nil {
-		return undecodable(d, err)
+// receiver returns the handler that the broker calls. Whether the topic is
+// shared decides about unknown types where no option does.
+func (r *route) receiver(shared bool) broker.RecordHandler {
+	ignore := r.options.unknown == ignoreUnknown || r.options.unknown == "" && shared
+	return func(ctx context.Context, d *broker.RecordDelivery) error {
+		h, codec, err := r.match(d.Record.Header)
+		if ignore && errors.Is(err, ErrType) {
+			return nil
+		}
+		if err != nil {
+			return undecodable(d.Topic, err)
+		}
+		m := h.message.New().Interface()
+		if err := codec.readBody(d.Record.Body, m); err != nil {
+			return undecodable(d.Topic, err)
+		}
+		return h.call(newEventContext(ctx, d), m)
 	}
-	if h == nil {
-		return nil
-	}
-	m := h.message.New().Interface()
-	if err := codec.readBody(d.Message.Body, m); err != nil {
-		return undecodable(d, err)
-	}
-	return h.call(NewContext(ctx, d), m)
 }
 
-// match returns the handler of a message and the codec of its body. Without
-// either and without an error, the message is to be ignored.
-func (r *route) match(header broker.Header) (*handler, Codec, error) {
-	typ := lookup(header, headerType)
+// match returns the handler of a message and the codec of its body.
+func (r *route) match(header headers) (*handler, Codec, error) {
+	typ := header.get(headerType)
 	if typ == "" {
 		return r.matchRaw(header)
 	}
 	h := r.handlers[typ]
-	switch {
-	case h == nil && r.ignore:
-		return nil, "", nil
-	case h == nil:
+	if h == nil {
 		return nil, "", fmt.Errorf("%w %q on %s", ErrType, typ, r.key)
 	}
 	codec, err := eventCodec(header)
@@ -102,11 +102,11 @@ func (r *route) match(header broker.Header) (*handler, Codec, error) {
 
 // matchRaw decides by what the message says of itself, never by whether its
 // body can be decoded: protobuf decodes many a foreign body without complaint.
-func (r *route) matchRaw(header broker.Header) (*handler, Codec, error) {
+func (r *route) matchRaw(header headers) (*handler, Codec, error) {
 	if r.raw == nil {
 		return nil, "", notEvent(headerType)
 	}
-	contentType := lookup(header, headerContentType)
+	contentType := header.get(headerContentType)
 	if contentType == "" {
 		return r.raw, r.rawCodec, nil
 	}

@@ -116,16 +116,27 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.connect(ctx); err != nil {
 		return err
 	}
-	s.resolveUnknownTypes()
 	for _, r := range s.routes {
-		deadLetter := s.deadLetter(r)
-		sub, err := s.broker.Subscribe(ctx, r.key.topic, r.handle, r.options.brokerOptions(r.key.queue, deadLetter)...)
+		sub, err := s.receive(ctx, r)
 		if err != nil {
 			return fmt.Errorf("subscribe %s: %w", r.key, err)
 		}
 		s.live = append(s.live, sub)
 	}
 	return nil
+}
+
+// receive subscribes a route. As in [Client.publish], only an engine itself is
+// asked for records.
+func (s *Server) receive(ctx context.Context, r *route) (broker.Subscriber, error) {
+	opts := r.options.brokerOptions(r.key.queue, s.deadLetter(r))
+	receiver := r.receiver(s.isShared(r.key.topic))
+	if engine, ok := s.broker.(*broker.Engine); ok {
+		return engine.SubscribeRecords(ctx, r.key.topic, receiver, opts...)
+	}
+	return s.broker.Subscribe(ctx, r.key.topic, func(ctx context.Context, d *broker.Delivery) error {
+		return receiver(ctx, recordDelivery(d))
+	}, opts...)
 }
 
 // connect connects the broker, and remembers whether it is the server's to
@@ -140,22 +151,19 @@ func (s *Server) connect(ctx context.Context) error {
 	return nil
 }
 
-// resolveUnknownTypes decides for each route what becomes of unknown types. A
-// topic with several types is a shared one, where others are to be expected.
-func (s *Server) resolveUnknownTypes() {
-	types := make(map[string]map[string]bool) // by topic
+// isShared reports whether the server handles several types on a topic, where
+// others are then to be expected.
+func (s *Server) isShared(topic string) bool {
+	types := make(map[string]bool)
 	for _, r := range s.routes {
+		if r.key.topic != topic {
+			continue
+		}
 		for _, h := range r.handlers {
-			if types[r.key.topic] == nil {
-				types[r.key.topic] = make(map[string]bool)
-			}
-			types[r.key.topic][h.spec.Type] = true
+			types[h.spec.Type] = true
 		}
 	}
-	for _, r := range s.routes {
-		shared := len(types[r.key.topic]) > 1
-		r.ignore = r.options.unknown == ignoreUnknown || r.options.unknown == "" && shared
-	}
+	return len(types) > 1
 }
 
 // deadLetter returns the dead-letter topic of a route. The default does not

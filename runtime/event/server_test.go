@@ -20,7 +20,7 @@ func ignoreField(context.Context, *eventv1.HeaderField) error    { return nil }
 func ignoreOptions(context.Context, *eventv1.EventOptions) error { return nil }
 
 // started subscribes h to fieldSpec and starts a server.
-func started(t *testing.T, b *loopback, h event.Handler[*eventv1.HeaderField], opts ...event.SubscribeOption) *event.Server {
+func started(t *testing.T, b broker.Broker, h event.Handler[*eventv1.HeaderField], opts ...event.SubscribeOption) *event.Server {
 	t.Helper()
 	s := event.NewServer(b, "billing")
 	if err := event.Subscribe(s, fieldSpec, h, opts...); err != nil {
@@ -213,8 +213,9 @@ func TestOptionsReachTheBroker(t *testing.T) {
 		{"drop", []event.SubscribeOption{event.Broadcast(), event.NoDeadLetter(), event.DropAfter(2)}, func(o *broker.SubscribeOptions) {
 			o.Queue, o.MaxAttempts, o.DropExhausted = "", 2, true
 		}},
-		{"the last counts", []event.SubscribeOption{event.DropAfter(2), event.MaxAttempts(3), event.NoDeadLetter(), event.DeadLetter("dl")},
-			func(o *broker.SubscribeOptions) { o.MaxAttempts, o.DeadLetter = 3, "dl" }},
+		{"the last counts", []event.SubscribeOption{
+			event.DropAfter(2), event.MaxAttempts(3), event.NoDeadLetter(), event.DeadLetter("dl"),
+		}, func(o *broker.SubscribeOptions) { o.MaxAttempts, o.DeadLetter = 3, "dl" }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -253,14 +254,24 @@ func TestSubscribeRefusesContradictions(t *testing.T) {
 		opts []event.SubscribeOption
 		want string // empty: accepted
 	}{
-		{"same type", fieldSpec, nil,
-			`event: subscribe micro.event.v1.HeaderField: conflicting subscriptions: type "micro.event.v1.HeaderField" is handled for micro.event.v1.HeaderField already on topic "shop.fields", queue "billing"`},
-		{"alias of the first", &event.Spec{Topic: "shop.fields", Type: "shop.v0.Field"}, nil,
-			`event: subscribe shop.v0.Field: conflicting subscriptions: type "shop.v0.Field" is handled for micro.event.v1.HeaderField already on topic "shop.fields", queue "billing"`},
-		{"other options", &event.Spec{Topic: "shop.fields", Type: "x"}, []event.SubscribeOption{event.Concurrency(4), event.IgnoreUnknownTypes()},
-			`event: subscribe x: conflicting subscriptions: options differ from those of micro.event.v1.HeaderField on topic "shop.fields", queue "billing": concurrency 4 against 1, unknown types "ignored" against ""`},
-		{"raw twice", &event.Spec{Topic: "shop.fields", Type: "x"}, []event.SubscribeOption{event.AcceptRaw("application/json")},
-			`event: subscribe x: conflicting subscriptions: micro.event.v1.HeaderField accepts raw messages already on topic "shop.fields", queue "billing"`},
+		{
+			"same type", fieldSpec, nil,
+			`event: subscribe micro.event.v1.HeaderField: conflicting subscriptions: type "micro.event.v1.HeaderField" is handled for micro.event.v1.HeaderField already on topic "shop.fields", queue "billing"`,
+		},
+		{
+			"alias of the first", &event.Spec{Topic: "shop.fields", Type: "shop.v0.Field"}, nil,
+			`event: subscribe shop.v0.Field: conflicting subscriptions: type "shop.v0.Field" is handled for micro.event.v1.HeaderField already on topic "shop.fields", queue "billing"`,
+		},
+		{
+			"other options", &event.Spec{Topic: "shop.fields", Type: "x"},
+			[]event.SubscribeOption{event.Concurrency(4), event.IgnoreUnknownTypes()},
+			`event: subscribe x: conflicting subscriptions: options differ from those of micro.event.v1.HeaderField on topic "shop.fields", queue "billing": concurrency 4 against 1, unknown types "ignored" against ""`,
+		},
+		{
+			"raw twice", &event.Spec{Topic: "shop.fields", Type: "x"},
+			[]event.SubscribeOption{event.AcceptRaw("application/json")},
+			`event: subscribe x: conflicting subscriptions: micro.event.v1.HeaderField accepts raw messages already on topic "shop.fields", queue "billing"`,
+		},
 		{"same type on another queue", fieldSpec, []event.SubscribeOption{event.Queue("audit")}, ""},
 		{"same type on another topic", &event.Spec{Topic: "other", Type: fieldSpec.Type}, nil, ""},
 		{"another type", &event.Spec{Topic: "shop.fields", Type: "x"}, nil, ""},

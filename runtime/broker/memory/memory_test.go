@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -52,9 +53,11 @@ func TestManyKeysFailingKeepOrder(t *testing.T) {
 	_, err := b.Subscribe(ctx, "t", func(_ context.Context, d *broker.Delivery) error {
 		mu.Lock()
 		defer mu.Unlock()
-		var i int
-		fmt.Sscan(string(d.Message.Body), &i)
 		id := string(d.Message.Body)
+		i, err := strconv.Atoi(id)
+		if err != nil {
+			t.Error(err)
+		}
 		if i%5 == 0 && !failed[id] {
 			failed[id] = true
 			return errors.New("once")
@@ -76,7 +79,7 @@ func TestManyKeysFailingKeepOrder(t *testing.T) {
 	must(t, b.Disconnect(ctx))
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -86,20 +89,21 @@ func must(t *testing.T, err error) {
 func BenchmarkOneSubscriber(b *testing.B) {
 	ctx := b.Context()
 	br := memorybroker.New()
-	br.Connect(ctx)
+	must(b, br.Connect(ctx))
 	n := 0
 	done := make(chan struct{})
-	br.Subscribe(ctx, "t", func(_ context.Context, d *broker.Delivery) error {
+	_, err := br.Subscribe(ctx, "t", func(_ context.Context, d *broker.Delivery) error {
 		if n++; n == b.N {
 			close(done)
 		}
 		return nil
 	}, broker.Queue("q"))
+	must(b, err)
 	m := &broker.Message{Key: "k", Header: broker.Header{"a": "b"}, Body: make([]byte, 200)}
 	b.ReportAllocs()
 	b.ResetTimer()
 	for range b.N {
-		br.Publish(ctx, "t", m)
+		must(b, br.Publish(ctx, "t", m))
 	}
 	<-done
 }

@@ -3,6 +3,7 @@ package eventtest
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 
@@ -35,11 +36,14 @@ type Recorder struct {
 	fail    error
 }
 
+var _ event.Publisher = (*Recorder)(nil)
+
 // NewRecorder returns a recorder with nothing in it. Options are those of the
 // client that it takes the place of; the source is "eventtest".
 func NewRecorder(opts ...event.ClientOption) *Recorder {
 	r := &Recorder{}
-	r.client = event.NewClient(sink{memorybroker.New(), r}, "eventtest", opts...)
+	b := memorybroker.New(broker.WithLogger(slog.New(slog.DiscardHandler)))
+	r.client = event.NewClient(sink{b, r}, "eventtest", opts...)
 	return r
 }
 
