@@ -1,0 +1,16 @@
+package memorybroker_test
+
+import (
+	"testing"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+	"github.com/micro-event/micro-event/runtime/broker/brokertest"
+	memorybroker "github.com/micro-event/micro-event/runtime/broker/memory"
+)
+
+func TestConformance(t *testing.T) {
+	connection := brokertest.Share(memorybroker.NewDriver())
+	brokertest.Run(t, func(_ testing.TB, opts ...broker.Option) broker.Broker {
+		return broker.New(connection(), opts...)
+	}, brokertest.Features{Capacity: memorybroker.DefaultCapacity})
+}
