@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -76,7 +77,7 @@ func (s *suite) findInfo(t testing.TB, f Features) broker.Info {
 	if f.Info != nil {
 		return *f.Info
 	}
-	b := s.newBroker(t)
+	b := s.newBroker(t, broker.WithLogger(slog.New(slog.DiscardHandler)))
 	informer, ok := b.(interface{ Info() broker.Info })
 	if !ok {
 		t.Fatalf("%T has no method Info: Features.Info must be set", b)

@@ -76,7 +76,7 @@ type logBuffer struct {
 	buf bytes.Buffer
 }
 
-const maxLogBytes = 16 << 10
+const maxLogBytes = 4 << 10
 
 // Write implements io.Writer.
 func (l *logBuffer) Write(p []byte) (int, error) {
