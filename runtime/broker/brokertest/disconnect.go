@@ -32,13 +32,13 @@ func (e *env) disconnectDrains() {
 	e.subscribe(b, topic, in, broker.Queue(e.queue("q2")))
 	e.publish(e.connect(), topic, message("k", "running"))
 	in.awaitCalls(2)
+	time.AfterFunc(brief, g.release)
 	ended := start(func() int {
 		if err := b.Disconnect(e.within(e.Deadline)); err != nil {
 			e.Errorf("disconnect: %v", err)
 		}
 		return len(in.handled()) // at the moment of its return
 	})
-	g.release()
 	if got := await(e, "Disconnect", ended); got != 2 {
 		e.Errorf("handlers that had ended when Disconnect returned: got %d, want 2", got)
 	}
@@ -229,9 +229,12 @@ func (e *env) comesBack() {
 	restore()
 	await(e, "the hook Connected", connected)
 	e.awaitHealthy(b)
-	e.publishAgain(b, topic, message("k", "after"))
-	for _, in := range []*inbox{queue, own} {
-		in.await("the message after the loss", func() bool { return in.done["after"] })
+	for i := range 3 {
+		id := fmt.Sprint("after-", i)
+		e.publishAgain(b, topic, message("k", id))
+		for _, in := range []*inbox{queue, own} {
+			in.await("the message "+id+" the loss", func() bool { return in.done[id] })
+		}
 	}
 }
 

@@ -198,19 +198,31 @@ func (e *env) ownCopyPerAttempt() {
 // ownCopyPerQueue spoils the copies of two subscriptions before a third one, and
 // the caller, look.
 func (e *env) ownCopyPerQueue() {
-	b, topic, g := e.connect(), e.topic("t"), e.gate()
+	b, topic := e.connect(), e.topic("t")
+	gates := []*gate{e.gate(), e.gate(), e.gate()}
 	want := broker.Message{Key: "k", Header: broker.Header{"name": "value"}, Body: []byte("body")}
 	published := want.Clone()
-	spoiler := func(_ context.Context, c call) error { spoil(c.message); return nil }
-	first, second, third := e.inbox(spoiler), e.inbox(spoiler), e.inbox(g.hold())
-	e.subscribe(b, topic, first, broker.Queue(e.queue("q1")))
-	e.subscribe(b, topic, second)
-	e.subscribe(b, topic, third, broker.Queue(e.queue("q2")))
+	inboxes := make([]*inbox, len(gates))
+	for i, g := range gates {
+		inboxes[i] = e.inbox(func(_ context.Context, c call) error {
+			err := g.pass()
+			if i < 2 {
+				spoil(c.message)
+			}
+			return err
+		})
+	}
+	e.subscribe(b, topic, inboxes[0], broker.Queue(e.queue("q1")))
+	e.subscribe(b, topic, inboxes[1])
+	e.subscribe(b, topic, inboxes[2], broker.Queue(e.queue("q2")))
 	e.publish(b, topic, &published)
-	first.awaitHandled(1)
-	second.awaitHandled(1)
-	g.release()
-	third.awaitHandled(1)
-	e.checkSame("the message of another queue", third.snapshot()[0].message, want)
+	for _, in := range inboxes {
+		in.awaitCalls(1)
+	}
+	for i, in := range inboxes { // one after the other
+		gates[i].release()
+		in.awaitHandled(1)
+	}
+	e.checkSame("the message of another queue", inboxes[2].snapshot()[0].message, want)
 	e.checkSame("the published message", published, want)
 }

@@ -62,7 +62,7 @@ type suite struct {
 
 func newSuite(t testing.TB, newBroker NewBroker, f Features) *suite {
 	t.Helper()
-	s := &suite{newBroker: newBroker, runID: strings.ToLower(rand.Text()[:8])}
+	s := &suite{newBroker: newBroker, runID: newRunID()}
 	s.info = s.findInfo(t, f)
 	s.Features = f.withDefaults(s.info)
 	if unknown := f.unknownSkips(contract()); unknown != nil {
@@ -70,6 +70,8 @@ func newSuite(t testing.TB, newBroker NewBroker, f Features) *suite {
 	}
 	return s
 }
+
+func newRunID() string { return strings.ToLower(rand.Text()[:8]) }
 
 // findInfo asks a connected broker: some learn their limits from the server.
 func (s *suite) findInfo(t testing.TB, f Features) broker.Info {

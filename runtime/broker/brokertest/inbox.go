@@ -292,6 +292,16 @@ func (g *gate) hold(ids ...string) reply {
 	}
 }
 
+// pause makes a handler slow.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // failTimes is a reply that fails the first n attempts of each message of these
 // ids, or of all when there are none.
 func failTimes(n int, ids ...string) reply {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"time"
 
 	"github.com/micro-event/micro-event/runtime/broker"
 )
@@ -23,9 +24,10 @@ func orderTests() []test {
 }
 
 func (e *env) oneAtATime() {
-	b, topic, in := e.connect(), e.topic("t"), e.inbox(nil)
+	b, topic := e.connect(), e.topic("t")
+	in := e.inbox(func(ctx context.Context, _ call) error { return pause(ctx, time.Millisecond) })
 	e.subscribe(b, topic, in, broker.Queue(e.queue("q")))
-	ms, ids := series("", 50)
+	ms, ids := series("", 20)
 	e.publish(b, topic, ms...)
 	in.wantHandled(ids...)
 	if in.most != 1 {

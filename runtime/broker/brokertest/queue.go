@@ -84,12 +84,16 @@ func (e *env) queuePerTopic() {
 	for i, topic := range topics {
 		e.subscribe(b, topic, inboxes[i], broker.Queue(queue))
 	}
+	want := make([][]string, len(topics))
 	for i, topic := range topics {
-		key := fmt.Sprint("topic", i)
-		ms, ids := series(key, 10)
-		e.publish(b, topic, ms...)
-		e.fence(b, topic, key, inboxes[i])
-		inboxes[i].wantOrder(ids...)
+		for n := range 20 {
+			id := fmt.Sprint("topic", i, "-", n)
+			e.publish(b, topic, message(id, id))
+			want[i] = append(want[i], id)
+		}
+	}
+	for i, ids := range want {
+		inboxes[i].wantHandled(ids...)
 	}
 }
 

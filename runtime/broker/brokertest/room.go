@@ -97,20 +97,14 @@ func (e *env) fullQueueLosesNothing() {
 		}
 		return nil
 	})
-	f.holding.release()
+	time.AfterFunc(brief, f.holding.release)
 	e.must("publish to a full queue", await(e, "Publish to find room", published))
 	f.in.wantHandled(append(ids, f.ids...)...)
 }
 
 func (e *env) slowSubscriberLosesNothing() {
 	b, topic := e.connect(), e.topic("t")
-	in := e.inbox(func(ctx context.Context, _ call) error {
-		select {
-		case <-time.After(time.Millisecond):
-		case <-ctx.Done():
-		}
-		return nil
-	})
+	in := e.inbox(func(ctx context.Context, _ call) error { return pause(ctx, time.Millisecond) })
 	e.subscribe(b, topic, in, broker.Queue(e.queue("q")))
 	ms, ids := series("k", 100)
 	e.publish(b, topic, ms...)

@@ -142,11 +142,7 @@ func (e *env) heldStays() {
 		case c.id == "parked" && c.attempt == 1:
 			return broker.RetryAfter(errFailed, long)
 		case c.id == "k-0000":
-			select {
-			case <-time.After(long):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			return pause(ctx, long)
 		}
 		return nil
 	})

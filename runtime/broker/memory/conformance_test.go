@@ -14,3 +14,9 @@ func TestConformance(t *testing.T) {
 		return broker.New(connection(), opts...)
 	}, brokertest.Features{Capacity: memorybroker.DefaultCapacity})
 }
+
+func BenchmarkConformance(b *testing.B) {
+	brokertest.RunBenchmarks(b, func(_ testing.TB, opts ...broker.Option) broker.Broker {
+		return memorybroker.New(opts...)
+	}, brokertest.Features{})
+}
