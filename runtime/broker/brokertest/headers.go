@@ -125,7 +125,10 @@ func (e *env) nothingAdded() {
 
 func (e *env) largestHeaders() {
 	e.exchange(&broker.Message{Header: fullHeaders(), Body: []byte("x")},
-		&broker.Message{Header: broker.Header{"snow": strings.Repeat("\u2603", broker.MaxHeaderValueBytes/3)}})
+		&broker.Message{Header: broker.Header{
+			"snow": strings.Repeat("\u2603", broker.MaxHeaderValueBytes/3),
+			"ice":  strings.Repeat("\u2744", broker.MaxHeaderValueBytes/3-10),
+		}})
 }
 
 func (e *env) keysExact() {
