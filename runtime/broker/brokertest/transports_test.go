@@ -190,6 +190,7 @@ func contiguous(l *lab) {
 			if len(open) == 0 || open[0].Value != r.Value {
 				return errors.New("settled out of order")
 			}
+			open[0] = broker.Raw{}
 			open = open[1:]
 			return s.Source.Settle(ctx, r, o, cause)
 		}
