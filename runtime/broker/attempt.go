@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 )
 
 // errGoexit is the failure of a handler that ended its goroutine, as
@@ -52,34 +53,39 @@ func (s *subscription) try(it *item) error {
 	if limit := s.options.MaxDeliveries; limit > 0 && it.raw.Deliveries > limit {
 		return Permanent(fmt.Errorf("delivered %d times, more than MaxDeliveries %d", it.raw.Deliveries, limit))
 	}
-	m, err := s.load(it)
+	record, err := s.load(it)
 	if err != nil {
 		return err
 	}
 	it.handled = true
-	d := &Delivery{Topic: s.topic, Message: m, Attempt: it.raw.Failures + 1}
-	return s.call(d)
+	it.delivery = RecordDelivery{Topic: s.topic, Record: record, Attempt: it.raw.Failures + 1}
+	return s.call(&it.delivery)
 }
 
-// load returns a fresh copy of the message as it was published.
-func (s *subscription) load(it *item) (Message, error) {
-	m, err := s.source.Load(&it.raw)
+// load returns the record as it was published.
+func (s *subscription) load(it *item) (Record, error) {
+	r, err := s.source.Load(&it.raw)
 	if err != nil {
-		return m, Permanent(fmt.Errorf("decode: %w", err))
+		return r, Permanent(fmt.Errorf("decode: %w", err))
 	}
-	if queue, ok := m.Header[redriveHeader]; ok {
+	if queue, ok := r.Get(redriveHeader); ok {
 		if queue != s.options.Queue {
-			return m, errSkip
+			return r, errSkip
 		}
-		delete(m.Header, redriveHeader)
+		r.Header = without(r.Header, redriveHeader)
 	}
-	if err := decodeHeaders(m.Header); err != nil {
-		return m, Permanent(err)
+	if r.Header, err = decodeHeaders(r.Header); err != nil {
+		return r, Permanent(err)
 	}
-	return m, nil
+	return r, nil
 }
 
-func (s *subscription) call(d *Delivery) (err error) {
+// without returns a list that lacks the headers called names.
+func without(header []Field, names ...string) []Field {
+	return slices.DeleteFunc(slices.Clone(header), func(f Field) bool { return slices.Contains(names, f.Name) })
+}
+
+func (s *subscription) call(d *RecordDelivery) (err error) {
 	panicking := true
 	defer func() {
 		if !panicking {

@@ -18,13 +18,13 @@ type Driver interface {
 	// Connect makes the transport ready. It is called again after Close.
 	Connect(ctx context.Context) error
 
-	// Publish hands m to every queue of the topic, and returns nil once it was
-	// accepted at Info.PublishLevel. The message is valid, and must be neither
-	// changed nor kept. An error that does not say otherwise means that the
+	// Publish hands r to every queue of the topic, and returns nil once it was
+	// accepted at Info.PublishLevel. The record is valid, and its list and body
+	// must be neither changed nor kept; strings may be. An error that does not say otherwise means that the
 	// message may have been taken: [NotDelivered] and [Rejected] say otherwise, as
 	// do the causes that imply it, such as [ErrNoSubscribers]. A message whose
 	// Publish certainly failed must never be delivered later.
-	Publish(ctx context.Context, topic string, m *Message, o PublishOptions) error
+	Publish(ctx context.Context, topic string, r *Record, o PublishOptions) error
 
 	// Declare creates a queue without consuming from it; it keeps messages from
 	// then on. It is idempotent, and called only with Capabilities.DeclareQueue.
@@ -50,9 +50,9 @@ type Source interface {
 	Receive(ctx context.Context, buf []Raw) (int, error)
 
 	// Load decodes a delivery. It is called for each attempt and each dead letter,
-	// and returns a message that shares nothing with an earlier one. An error makes the delivery poison;
-	// the message then holds what could be read and goes to the dead letter.
-	Load(r *Raw) (Message, error)
+	// and may return the same record each time. An error makes the delivery poison;
+	// the record then holds what could be read and goes to the dead letter.
+	Load(r *Raw) (Record, error)
 
 	// Settle ends a delivery, once. [ErrStale] says that its connection is gone and
 	// the transport will deliver it again.
@@ -210,7 +210,7 @@ type (
 	// BatchPublisher is a driver that publishes many messages faster than one by
 	// one. It returns one error per message, or nil when all were accepted.
 	BatchPublisher interface {
-		PublishBatch(ctx context.Context, topic string, ms []*Message, o PublishOptions) []error
+		PublishBatch(ctx context.Context, topic string, rs []*Record, o PublishOptions) []error
 	}
 
 	// Pinger is a driver that can ask the other side whether it is well.

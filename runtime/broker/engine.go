@@ -143,7 +143,7 @@ func (e *Engine) Connect(ctx context.Context) error {
 	e.state, e.linkErr = stateConnected, nil
 	e.mu.Unlock()
 	e.calls.open()
-	settings.hooks.Connected(settings.info.Address)
+	settings.hooks.Connected(settings.info.Address, false)
 	return nil
 }
 
@@ -319,6 +319,6 @@ func (e *Engine) linkChanged(lost error) {
 	case lost != nil && was == nil:
 		e.settings.Load().hooks.Lost(e.Address(), lost)
 	case lost == nil && was != nil:
-		e.settings.Load().hooks.Connected(e.Address())
+		e.settings.Load().hooks.Connected(e.Address(), true)
 	}
 }

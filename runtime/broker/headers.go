@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -28,22 +29,22 @@ var (
 	poisonLimits = headerBudget{MaxHeaderEntries + 8, MaxHeaderBytes + 4<<10}
 )
 
-func (b headerBudget) check(m *Message) error {
-	if len(m.Key) > MaxKeyBytes {
-		return fmt.Errorf("%w: the key has %d bytes, more than %d", ErrInvalidHeader, len(m.Key), MaxKeyBytes)
+func (b headerBudget) check(r *Record) error {
+	if len(r.Key) > MaxKeyBytes {
+		return fmt.Errorf("%w: the key has %d bytes, more than %d", ErrInvalidHeader, len(r.Key), MaxKeyBytes)
 	}
-	if !utf8.ValidString(m.Key) {
+	if !utf8.ValidString(r.Key) {
 		return fmt.Errorf("%w: the key is not UTF-8", ErrInvalidHeader)
 	}
-	if len(m.Header) > b.entries {
-		return fmt.Errorf("%w: %d entries, more than %d", ErrInvalidHeader, len(m.Header), b.entries)
+	if len(r.Header) > b.entries {
+		return fmt.Errorf("%w: %d entries, more than %d", ErrInvalidHeader, len(r.Header), b.entries)
 	}
 	total := 0
-	for name, value := range m.Header {
-		if fault := headerFault(name, value); fault != "" {
-			return fmt.Errorf("%w %.64q: %s", ErrInvalidHeader, name, fault)
+	for _, f := range r.Header {
+		if fault := headerFault(f.Name, f.Value); fault != "" {
+			return fmt.Errorf("%w %.64q: %s", ErrInvalidHeader, f.Name, fault)
 		}
-		total += len(name) + len(value)
+		total += len(f.Name) + len(f.Value)
 	}
 	if total > b.bytes {
 		return fmt.Errorf("%w: %d bytes in all, more than %d", ErrInvalidHeader, total, b.bytes)
@@ -74,56 +75,56 @@ func headerFault(name, value string) string {
 // that they arrive and mean nothing on the way.
 const carrier = "micro-headers"
 
-// encodeHeaders returns m, or a copy whose header the transport carries exactly.
-func encodeHeaders(m *Message, support HeaderSupport) *Message {
+// encodeHeaders returns r, or a copy whose header the transport carries exactly.
+func encodeHeaders(r *Record, support HeaderSupport) *Record {
 	var packed []byte
-	for name, value := range m.Header {
-		if !support.carries(name, value) {
-			packed = appendEntry(packed, name, value)
+	for _, f := range r.Header {
+		if !support.carries(f) {
+			packed = appendEntry(packed, f)
 		}
 	}
 	if packed == nil {
-		return m
+		return r
 	}
-	header := make(Header, len(m.Header))
-	for name, value := range m.Header {
-		if support.carries(name, value) {
-			header[name] = value
+	header := make([]Field, 0, len(r.Header))
+	for _, f := range r.Header {
+		if support.carries(f) {
+			header = append(header, f)
 		}
 	}
-	header[carrier] = base64.RawURLEncoding.EncodeToString(packed)
-	return &Message{Key: m.Key, Header: header, Body: m.Body}
+	header = append(header, Field{carrier, base64.RawURLEncoding.EncodeToString(packed)})
+	return &Record{Key: r.Key, Header: header, Body: r.Body}
 }
 
-func appendEntry(packed []byte, name, value string) []byte {
-	for _, s := range []string{name, value} {
+func appendEntry(packed []byte, f Field) []byte {
+	for _, s := range []string{f.Name, f.Value} {
 		packed = append(binary.AppendUvarint(packed, uint64(len(s))), s...)
 	}
 	return packed
 }
 
-// decodeHeaders undoes encodeHeaders, in place.
-func decodeHeaders(h Header) error {
-	value, ok := h[carrier]
-	if !ok {
-		return nil
+// decodeHeaders undoes encodeHeaders. It leaves the list itself alone.
+func decodeHeaders(header []Field) ([]Field, error) {
+	at := slices.IndexFunc(header, func(f Field) bool { return f.Name == carrier })
+	if at < 0 {
+		return header, nil
 	}
-	packed, err := base64.RawURLEncoding.DecodeString(value)
+	packed, err := base64.RawURLEncoding.DecodeString(header[at].Value)
 	if err != nil {
-		return fmt.Errorf("%w %q: %w", ErrInvalidHeader, carrier, err)
+		return header, fmt.Errorf("%w %q: %w", ErrInvalidHeader, carrier, err)
 	}
-	delete(h, carrier)
+	decoded := slices.Delete(slices.Clone(header), at, at+1)
 	for len(packed) > 0 {
-		var name, value string
-		if name, packed, err = cutEntry(packed); err == nil {
-			value, packed, err = cutEntry(packed)
+		var f Field
+		if f.Name, packed, err = cutEntry(packed); err == nil {
+			f.Value, packed, err = cutEntry(packed)
 		}
 		if err != nil {
-			return fmt.Errorf("%w %q: %w", ErrInvalidHeader, carrier, err)
+			return decoded, fmt.Errorf("%w %q: %w", ErrInvalidHeader, carrier, err)
 		}
-		h[name] = value
+		decoded = append(decoded, f)
 	}
-	return nil
+	return decoded, nil
 }
 
 func cutEntry(packed []byte) (string, []byte, error) {
@@ -136,19 +137,19 @@ func cutEntry(packed []byte) (string, []byte, error) {
 }
 
 // carries reports whether the transport carries a header exactly.
-func (s HeaderSupport) carries(name, value string) bool {
-	if name == carrier || name == redriveHeader {
+func (s HeaderSupport) carries(f Field) bool {
+	if f.Name == carrier || f.Name == redriveHeader {
 		return false
 	}
 	if s == HeadersExact {
 		return true
 	}
-	for i := range len(name) {
-		if c := name[i]; !isTokenByte(c) || s == HeadersPrintableLower && 'A' <= c && c <= 'Z' {
+	for i := range len(f.Name) {
+		if c := f.Name[i]; !isTokenByte(c) || s == HeadersPrintableLower && 'A' <= c && c <= 'Z' {
 			return false
 		}
 	}
-	return isPrintable(value)
+	return isPrintable(f.Value)
 }
 
 func isTokenByte(c byte) bool {

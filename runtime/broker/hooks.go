@@ -10,8 +10,9 @@ import (
 // block, and must not keep the message. A nil hook is replaced by one that logs
 // to Options.Logger.
 type Hooks struct {
-	// Connected is called when a connection stands, the first and each later one.
-	Connected func(address string)
+	// Connected is called when a connection stands: the first, and again each time
+	// after it was lost.
+	Connected func(address string, again bool)
 
 	// Lost is called when a connection is lost; the broker restores it.
 	Lost func(address string, err error)
@@ -47,7 +48,11 @@ type PoisonInfo struct {
 // withDefaults replaces each nil hook by one that logs.
 func (h Hooks) withDefaults(l *slog.Logger) Hooks {
 	if h.Connected == nil {
-		h.Connected = func(address string) { l.Info("broker: connected", "address", address) }
+		h.Connected = func(address string, again bool) {
+			if again { // that Connect connected is no news
+				l.Info("broker: connected again", "address", address)
+			}
+		}
 	}
 	if h.Lost == nil {
 		h.Lost = func(address string, err error) {

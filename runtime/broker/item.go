@@ -8,6 +8,7 @@ type item struct {
 	received time.Time
 	place    *logEntry // with Capabilities.Contiguous
 	handled  bool      // the handler was called in this attempt
+	delivery RecordDelivery
 
 	state      itemState
 	link       *item // next in the fifo that holds it
@@ -67,6 +68,7 @@ type holdings struct {
 	last  *item
 	len   int
 	free  *item // list of items to use again, linked through item.link
+	spare []*lane
 }
 
 // lane holds the items of one key: one is active, the others wait.
@@ -96,8 +98,19 @@ func (h *holdings) add(raw Raw, place *logEntry, now time.Time) {
 		l.waiting.push(it)
 		return
 	}
-	h.lanes[raw.Key] = &lane{active: it}
+	h.lanes[raw.Key] = h.newLane(it)
 	h.makeReady(it)
+}
+
+func (h *holdings) newLane(active *item) *lane {
+	n := len(h.spare)
+	if n == 0 {
+		return &lane{active: active}
+	}
+	l := h.spare[n-1]
+	h.spare = h.spare[:n-1]
+	l.active = active
+	return l
 }
 
 func (h *holdings) allocate() *item {
@@ -123,6 +136,7 @@ func (h *holdings) remove(it *item) {
 			h.makeReady(l.active)
 		} else {
 			delete(h.lanes, it.raw.Key)
+			h.spare = append(h.spare, l)
 		}
 	}
 	h.unlink(it)

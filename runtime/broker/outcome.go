@@ -38,7 +38,7 @@ func (s *subscription) failed(it *item, err error) {
 	if after, ok := errors.AsType[*retryAfterError](err); ok {
 		delay = after.delay
 	}
-	m, _ := s.load(it) //nolint:errcheck // it could be loaded for the attempt
+	m := it.delivery.Record.Message()
 	s.settings.hooks.Retry(RetryInfo{
 		Topic: s.topic, Queue: s.options.Queue, Message: &m,
 		Attempt: it.raw.Failures, Delay: delay, Err: err,

@@ -31,8 +31,8 @@ func (s *subscription) giveUp(it *item, cause error) {
 		s.bury(it)
 		return
 	}
-	m, _ := s.load(it) //nolint:errcheck // the hook gets what could be read
-	s.settings.hooks.Dropped(s.poisonInfo(it, &m))
+	r, _ := s.load(it) //nolint:errcheck // the hook gets what could be read
+	s.settings.hooks.Dropped(s.poisonInfo(it, &r))
 	s.finish(it, Reject, cause)
 }
 
@@ -49,9 +49,9 @@ func (s *subscription) bury(it *item) {
 		s.finish(it, GiveBack, nil)
 		return
 	}
-	m, _ := s.load(it) //nolint:errcheck // a message that cannot be decoded is buried as far as it could be
-	s.addPoisonHeaders(it, &m)
-	if err := s.engine.send(s.ctx, s.options.DeadLetter, &m, PublishOptions{}, poisonLimits); err != nil {
+	r, _ := s.load(it) //nolint:errcheck // a message that cannot be decoded is buried as far as it could be
+	r.Header = s.withPoisonHeaders(it, r.Header)
+	if err := s.engine.send(s.ctx, s.options.DeadLetter, &r, PublishOptions{}, poisonLimits); err != nil {
 		it.burials++
 		delay := backoff(s.options.BackoffMin, s.options.BackoffMax, it.burials)
 		s.settings.logger.Error("broker: dead letter not published; will try again",
@@ -60,27 +60,33 @@ func (s *subscription) bury(it *item) {
 		s.park(it, delay)
 		return
 	}
-	s.settings.hooks.DeadLettered(s.poisonInfo(it, &m))
+	s.settings.hooks.DeadLettered(s.poisonInfo(it, &r))
 	s.finish(it, Ack, it.poison)
 }
 
-func (s *subscription) poisonInfo(it *item, m *Message) PoisonInfo {
+func (s *subscription) poisonInfo(it *item, r *Record) PoisonInfo {
+	m := r.Message()
 	return PoisonInfo{
 		Topic: s.topic, Queue: s.options.Queue, DeadLetter: s.options.DeadLetter,
-		Message: m, Attempts: it.raw.Failures, Err: it.poison,
+		Message: &m, Attempts: it.raw.Failures, Err: it.poison,
 	}
 }
 
-func (s *subscription) addPoisonHeaders(it *item, m *Message) {
-	if m.Header == nil {
-		m.Header = make(Header, 6)
-	}
-	m.Header[DeadLetterTopicHeader] = s.topic
-	m.Header[DeadLetterQueueHeader] = s.options.Queue
-	m.Header[DeadLetterCauseHeader] = causeText(it.poison)
-	m.Header[DeadLetterAttemptsHeader] = strconv.Itoa(it.raw.Failures)
-	m.Header[DeadLetterReceivedHeader] = it.received.UTC().Format(time.RFC3339Nano)
-	m.Header[DeadLetterTimeHeader] = time.Now().UTC().Format(time.RFC3339Nano)
+// poisonHeaders are the names that a dead letter adds.
+var poisonHeaders = []string{
+	DeadLetterTopicHeader, DeadLetterQueueHeader, DeadLetterCauseHeader,
+	DeadLetterAttemptsHeader, DeadLetterReceivedHeader, DeadLetterTimeHeader,
+}
+
+func (s *subscription) withPoisonHeaders(it *item, header []Field) []Field {
+	return append(without(header, poisonHeaders...),
+		Field{DeadLetterTopicHeader, s.topic},
+		Field{DeadLetterQueueHeader, s.options.Queue},
+		Field{DeadLetterCauseHeader, causeText(it.poison)},
+		Field{DeadLetterAttemptsHeader, strconv.Itoa(it.raw.Failures)},
+		Field{DeadLetterReceivedHeader, it.received.UTC().Format(time.RFC3339Nano)},
+		Field{DeadLetterTimeHeader, time.Now().UTC().Format(time.RFC3339Nano)},
+	)
 }
 
 // causeText is the text of an error, short enough for a header.
@@ -99,13 +105,3 @@ func causeText(err error) string {
 // redriveHeader names the queue that a redriven message is for; the others
 // acknowledge it unseen.
 const redriveHeader = "micro-redrive-queue"
-
-// removePoisonHeaders undoes addPoisonHeaders.
-func removePoisonHeaders(h Header) {
-	for _, name := range []string{
-		DeadLetterTopicHeader, DeadLetterQueueHeader, DeadLetterCauseHeader,
-		DeadLetterAttemptsHeader, DeadLetterReceivedHeader, DeadLetterTimeHeader,
-	} {
-		delete(h, name)
-	}
-}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // Publish implements [Broker].
@@ -12,7 +13,18 @@ func (e *Engine) Publish(ctx context.Context, topic string, m *Message, opts ...
 	if len(opts) > 0 {
 		o = NewPublishOptions(opts...)
 	}
-	return e.send(ctx, topic, m, o, headerLimits)
+	if m == nil {
+		return publishError(topic, Rejected(errNilMessage))
+	}
+	out := newOutgoing(m)
+	defer out.free()
+	return e.send(ctx, topic, &out.record, o, headerLimits)
+}
+
+// PublishRecord is Publish for layers that make records, such as package event.
+// Like Publish it neither changes r nor keeps it.
+func (e *Engine) PublishRecord(ctx context.Context, topic string, r *Record) error {
+	return e.send(ctx, topic, r, PublishOptions{}, headerLimits)
 }
 
 // PublishBatch publishes messages to one topic, in their order, and returns nil
@@ -30,9 +42,9 @@ func (e *Engine) PublishBatch(ctx context.Context, topic string, ms []*Message, 
 	}
 	defer pass.Done()
 	errs := make([]error, len(ms))
-	valid, places := make([]*Message, 0, len(ms)), make([]int, 0, len(ms))
+	valid, places := make([]*Record, 0, len(ms)), make([]int, 0, len(ms))
 	for i, m := range ms {
-		out, err := settings.prepare(m, headerLimits)
+		out, err := settings.prepareMessage(m)
 		if err != nil {
 			errs[i] = publishError(topic, err)
 			continue
@@ -63,14 +75,31 @@ func orNil(errs []error) []error {
 	return nil
 }
 
+// outgoing is the record of a message for the time of its Publish.
+type outgoing struct{ record Record }
+
+var outgoings = sync.Pool{New: func() any { return new(outgoing) }}
+
+func newOutgoing(m *Message) *outgoing {
+	out := outgoings.Get().(*outgoing) //nolint:forcetypeassert // the pool holds nothing else
+	out.record = Record{Key: m.Key, Body: m.Body, Header: appendFields(out.record.Header[:0], m.Header)}
+	return out
+}
+
+func (out *outgoing) free() {
+	clear(out.record.Header)
+	out.record = Record{Header: out.record.Header}
+	outgoings.Put(out)
+}
+
 // send publishes within a header budget.
-func (e *Engine) send(ctx context.Context, topic string, m *Message, o PublishOptions, headers headerBudget) error {
+func (e *Engine) send(ctx context.Context, topic string, r *Record, o PublishOptions, headers headerBudget) error {
 	pass, settings, err := e.admit(ctx, topic, o)
 	if err != nil {
 		return publishError(topic, err)
 	}
 	defer pass.Done()
-	out, err := settings.prepare(m, headers)
+	out, err := settings.prepare(r, headers)
 	if err != nil {
 		return publishError(topic, err)
 	}
@@ -97,18 +126,27 @@ func (e *Engine) admit(ctx context.Context, topic string, o PublishOptions) (*pa
 	return pass, settings, nil
 }
 
-// prepare checks m and returns what the driver can carry.
-func (s *settings) prepare(m *Message, headers headerBudget) (*Message, error) {
-	if m == nil {
-		return nil, Rejected(errors.New("message is nil"))
+var errNilMessage = errors.New("message is nil")
+
+// prepare checks r and returns what the driver can carry.
+func (s *settings) prepare(r *Record, headers headerBudget) (*Record, error) {
+	if r == nil {
+		return nil, Rejected(errNilMessage)
 	}
-	if len(m.Body) > s.maxBytes {
-		return nil, fmt.Errorf("%w: the body has %d bytes, more than %d", ErrTooLarge, len(m.Body), s.maxBytes)
+	if len(r.Body) > s.maxBytes {
+		return nil, fmt.Errorf("%w: the body has %d bytes, more than %d", ErrTooLarge, len(r.Body), s.maxBytes)
 	}
-	if err := headers.check(m); err != nil {
+	if err := headers.check(r); err != nil {
 		return nil, err
 	}
-	return encodeHeaders(m, s.info.Headers), nil
+	return encodeHeaders(r, s.info.Headers), nil
+}
+
+func (s *settings) prepareMessage(m *Message) (*Record, error) {
+	if m == nil {
+		return nil, Rejected(errNilMessage)
+	}
+	return s.prepare(&Record{Key: m.Key, Body: m.Body, Header: appendFields(nil, m.Header)}, headerLimits)
 }
 
 func publishResult(topic string, err error, o PublishOptions) error {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -24,7 +24,7 @@ var errNotDeadLetter = errors.New("message has no header " + DeadLetterTopicHead
 // failure in between may send it twice. Messages that are no dead letters stay.
 func (e *Engine) Redrive(ctx context.Context, deadLetter string) (int, error) {
 	r := &redriver{engine: e, began: time.Now(), progress: make(chan struct{}, 1)}
-	sub, err := e.Subscribe(ctx, deadLetter, r.handle, Queue(DeadLetterQueue), Backoff(redriveIdle, redriveIdle))
+	sub, err := e.SubscribeRecords(ctx, deadLetter, r.handle, Queue(DeadLetterQueue), Backoff(redriveIdle, redriveIdle))
 	if err != nil {
 		return 0, fmt.Errorf("broker: redrive: %w", err)
 	}
@@ -66,8 +66,8 @@ func (r *redriver) wait(ctx context.Context) error {
 
 // handle sends one dead letter back. What it cannot send it keeps for another
 // time, uncounted.
-func (r *redriver) handle(ctx context.Context, d *Delivery) error {
-	err := r.send(ctx, &d.Message)
+func (r *redriver) handle(ctx context.Context, d *RecordDelivery) error {
+	err := r.send(ctx, &d.Record)
 	if errors.Is(err, errTooNew) {
 		return ErrRequeue
 	}
@@ -85,39 +85,36 @@ func (r *redriver) handle(ctx context.Context, d *Delivery) error {
 
 var errTooNew = errors.New("dead-lettered after redrive began")
 
-func (r *redriver) send(ctx context.Context, m *Message) error {
-	topic, ok := m.Header[DeadLetterTopicHeader]
+func (r *redriver) send(ctx context.Context, dead *Record) error {
+	topic, ok := dead.Get(DeadLetterTopicHeader)
 	if !ok {
 		return errNotDeadLetter
 	}
-	at, err := time.Parse(time.RFC3339Nano, m.Header[DeadLetterTimeHeader])
+	given, _ := dead.Get(DeadLetterTimeHeader)
+	at, err := time.Parse(time.RFC3339Nano, given)
 	if err != nil {
 		return fmt.Errorf("header %s: %w", DeadLetterTimeHeader, err)
 	}
 	if at.After(r.began) {
 		return errTooNew
 	}
-	queue := m.Header[DeadLetterQueueHeader]
-	removePoisonHeaders(m.Header)
-	return r.engine.sendTo(ctx, topic, queue, m)
+	queue, _ := dead.Get(DeadLetterQueueHeader)
+	revived := &Record{Key: dead.Key, Body: dead.Body, Header: without(dead.Header, poisonHeaders...)}
+	return r.engine.sendTo(ctx, topic, queue, revived)
 }
 
-// sendTo publishes m to one queue of a topic. The others acknowledge it unseen.
-func (e *Engine) sendTo(ctx context.Context, topic, queue string, m *Message) error {
+// sendTo publishes r to one queue of a topic. The others acknowledge it unseen.
+func (e *Engine) sendTo(ctx context.Context, topic, queue string, r *Record) error {
 	pass, settings, err := e.admit(ctx, topic, PublishOptions{})
 	if err != nil {
 		return publishError(topic, err)
 	}
 	defer pass.Done()
-	out, err := settings.prepare(m, poisonLimits)
+	out, err := settings.prepare(r, poisonLimits)
 	if err != nil {
 		return publishError(topic, err)
 	}
-	header := maps.Clone(out.Header)
-	if header == nil {
-		header = make(Header, 1)
-	}
-	header[redriveHeader] = queue
-	addressed := &Message{Key: out.Key, Header: header, Body: out.Body}
+	header := append(slices.Clone(out.Header), Field{redriveHeader, queue})
+	addressed := &Record{Key: out.Key, Header: header, Body: out.Body}
 	return publishResult(topic, e.driver.Publish(ctx, topic, addressed, PublishOptions{}), PublishOptions{})
 }

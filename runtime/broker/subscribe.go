@@ -13,6 +13,20 @@ const DeadLetterQueue = "dead-letters"
 // Subscribe implements [Broker]. Options that contradict each other are an
 // error; those that the transport cannot honour are [ErrUnsupported].
 func (e *Engine) Subscribe(ctx context.Context, topic string, h Handler, opts ...SubscribeOption) (Subscriber, error) {
+	var byRecord RecordHandler
+	if h != nil {
+		byRecord = func(ctx context.Context, d *RecordDelivery) error {
+			return h(ctx, &Delivery{Topic: d.Topic, Message: d.Record.Message(), Attempt: d.Attempt})
+		}
+	}
+	return e.SubscribeRecords(ctx, topic, byRecord, opts...)
+}
+
+// SubscribeRecords is Subscribe for layers that read records, such as package
+// event. It spares them the copies that a [Handler] owns.
+func (e *Engine) SubscribeRecords(
+	ctx context.Context, topic string, h RecordHandler, opts ...SubscribeOption,
+) (Subscriber, error) {
 	s, err := e.subscribe(ctx, topic, h, NewSubscribeOptions(opts...))
 	if err != nil {
 		return nil, fmt.Errorf("broker: subscribe to %q: %w", topic, err)
@@ -20,7 +34,7 @@ func (e *Engine) Subscribe(ctx context.Context, topic string, h Handler, opts ..
 	return s, nil
 }
 
-func (e *Engine) subscribe(ctx context.Context, topic string, h Handler, o SubscribeOptions) (*subscription, error) {
+func (e *Engine) subscribe(ctx context.Context, topic string, h RecordHandler, o SubscribeOptions) (*subscription, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
@@ -69,7 +83,7 @@ func (e *Engine) unregister(s *subscription) {
 	delete(e.subscribers, s)
 }
 
-func checkSubscribe(topic string, h Handler, o SubscribeOptions) error {
+func checkSubscribe(topic string, h RecordHandler, o SubscribeOptions) error {
 	errs := []error{CheckTopic(topic)}
 	if o.Queue != "" {
 		errs = append(errs, wrap("option Queue", CheckTopic(o.Queue)))

@@ -26,7 +26,7 @@ type subscription struct {
 	settings *settings
 	source   Source
 	topic    string
-	handler  Handler
+	handler  RecordHandler
 	options  SubscribeOptions
 	log      *contiguousLog // nil unless deliveries are settled in their order
 
@@ -66,7 +66,7 @@ func handledBy(ctx context.Context, e *Engine) *subscription {
 	return nil
 }
 
-func newSubscription(ctx context.Context, e *Engine, src Source, topic string, h Handler, o SubscribeOptions) *subscription {
+func newSubscription(ctx context.Context, e *Engine, src Source, topic string, h RecordHandler, o SubscribeOptions) *subscription {
 	s := &subscription{
 		engine:    e,
 		settings:  e.settings.Load(),

@@ -24,12 +24,15 @@ type Spec struct {
 	Headers func(m proto.Message, h HeaderSetter)
 }
 
+// names returns all names of the event on the wire that receivers accept.
+func (s *Spec) names() []string { return append([]string{s.Type}, s.Aliases...) }
+
 // HeaderSetter takes the headers that [Spec].Headers copies from fields.
-type HeaderSetter struct{ header map[string]string }
+type HeaderSetter struct{ headers *headers }
 
 // Set sets one header. An empty value sets none.
 func (h HeaderSetter) Set(name, value string) {
 	if value != "" {
-		h.header[name] = value
+		h.headers.set(name, value)
 	}
 }

@@ -238,7 +238,29 @@ func handlerBrokerDefects() []defect {
 				return err
 			}
 		}),
+		brokerDefect("shares a message between attempts", "H5_each_attempt_gets_its_own_copy", func(b *labBroker) {
+			b.handlers(func(_ string, h broker.Handler, _ broker.SubscribeOptions) (broker.Handler, options) {
+				return shareMessages(h, new(sync.Map)), nil
+			})
+		}),
+		{"shares a message between queues", "H5_each_queue_gets_its_own_copy", func(l *lab) {
+			all := new(sync.Map)
+			l.broker = func(b *labBroker) {
+				b.handlers(func(_ string, h broker.Handler, _ broker.SubscribeOptions) (broker.Handler, options) {
+					return shareMessages(h, all), nil
+				})
+			}
+		}},
 		brokerDefect("lets those behind pass a retry", "H3_a_retry_holds_its_key_only", retryByPublishing),
+	}
+}
+
+// shareMessages gives handlers the first copy of a message again.
+func shareMessages(h broker.Handler, copies *sync.Map) broker.Handler {
+	return func(ctx context.Context, d *broker.Delivery) error {
+		first, _ := copies.LoadOrStore(string(d.Message.Body), d.Message)
+		d.Message = first.(broker.Message) //nolint:forcetypeassert // nothing else is stored
+		return h(ctx, d)
 	}
 }
 

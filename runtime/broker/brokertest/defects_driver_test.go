@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,8 +52,7 @@ func publishDefects() []defect {
 			l.publish = func(ctx context.Context, p publication, next publishNext) error {
 				err := next(ctx, p)
 				if err != nil && ctx.Err() != nil {
-					m := p.message.Clone()
-					p.message = &m
+					p = p.kept()
 					later, cancel := context.WithTimeout(context.Background(), time.Second)
 					go func() { defer cancel(); next(later, p) }() //nolint:errcheck // it is the defect
 				}
@@ -90,7 +89,7 @@ func publishDefects() []defect {
 		{"changes the published message", "P4_the_message_is_not_changed", func(l *lab) {
 			l.publish = func(ctx context.Context, p publication, next publishNext) error {
 				err := next(ctx, p)
-				copy(p.message.Body, "!")
+				copy(p.record.Body, "!")
 				return err
 			}
 		}},
@@ -110,7 +109,7 @@ func publishDefects() []defect {
 			var kept [][]byte
 			l.publish = func(ctx context.Context, p publication, next publishNext) error {
 				mu.Lock()
-				kept = append(kept, bytes.Clone(p.message.Body))
+				kept = append(kept, bytes.Clone(p.record.Body))
 				mu.Unlock()
 				return next(ctx, p)
 			}
@@ -142,8 +141,7 @@ func duplicateEvery(l *lab, every int64) {
 func acceptEarly(l *lab) {
 	var closed atomic.Bool
 	l.publish = func(ctx context.Context, p publication, next publishNext) error {
-		m := p.message.Clone()
-		p.message = &m
+		p = p.kept()
 		time.AfterFunc(2*time.Millisecond, func() {
 			if !closed.Load() {
 				next(context.WithoutCancel(ctx), p) //nolint:errcheck // it is the defect
@@ -165,17 +163,16 @@ func swap(l *lab, keyed bool) {
 	l.publish = func(ctx context.Context, p publication, next publishNext) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if keyed != (p.message.Key != "") {
+		if keyed != (p.record.Key != "") {
 			return next(ctx, p)
 		}
-		lane := p.topic + p.message.Key
+		lane := p.topic + p.record.Key
 		if before := held[lane]; before != nil {
 			delete(held, lane)
 			return errors.Join(next(ctx, p), next(ctx, *before))
 		}
 		if n++; n%4 == 0 {
-			m := p.message.Clone()
-			p.message = &m
+			p = p.kept()
 			held[lane] = &p
 			return nil
 		}
@@ -204,20 +201,20 @@ func dropBehindSlow(l *lab) {
 // keepMessages gives handlers what the publisher passed, not a copy.
 func keepMessages(l *lab) {
 	var mu sync.Mutex
-	kept := make(map[string]*broker.Message)
+	kept := make(map[string][]byte)
 	l.publish = func(ctx context.Context, p publication, next publishNext) error {
 		mu.Lock()
-		kept[p.topic+string(p.message.Body)] = p.message
+		kept[p.topic+string(p.record.Body)] = p.record.Body
 		mu.Unlock()
 		return next(ctx, p)
 	}
 	l.sources(func(spec broker.SourceSpec, s *labSource) {
-		s.load = func(r *broker.Raw) (broker.Message, error) {
+		s.load = func(r *broker.Raw) (broker.Record, error) {
 			m, err := s.Source.Load(r)
 			mu.Lock()
 			defer mu.Unlock()
-			if k := kept[spec.Topic+string(m.Body)]; k != nil {
-				m = *k
+			if body := kept[spec.Topic+string(m.Body)]; body != nil {
+				m.Body = body
 			}
 			return m, err
 		}
@@ -226,10 +223,10 @@ func keepMessages(l *lab) {
 
 // messageDefects are faults in what a driver carries.
 func messageDefects() []defect {
-	loaded := func(change func(m *broker.Message)) func(*lab) {
+	loaded := func(change func(m *broker.Record)) func(*lab) {
 		return func(l *lab) {
 			l.sources(func(_ broker.SourceSpec, s *labSource) {
-				s.load = func(r *broker.Raw) (broker.Message, error) {
+				s.load = func(r *broker.Raw) (broker.Record, error) {
 					m, err := s.Source.Load(r)
 					change(&m)
 					return m, err
@@ -238,14 +235,14 @@ func messageDefects() []defect {
 		}
 	}
 	headers := func(change func(name, value string) (string, string, bool)) func(*lab) {
-		return loaded(func(m *broker.Message) {
-			h := make(broker.Header)
-			for name, value := range m.Header {
-				if name, value, ok := change(name, value); ok {
-					h[name] = value
+		return loaded(func(m *broker.Record) {
+			var header []broker.Field
+			for _, f := range m.Header {
+				if name, value, ok := change(f.Name, f.Value); ok {
+					header = append(header, broker.Field{Name: name, Value: value})
 				}
 			}
-			m.Header = h
+			m.Header = header
 		})
 	}
 	return []defect{
@@ -265,28 +262,25 @@ func messageDefects() []defect {
 		{"cuts long header values", "M1_the_largest_headers_arrive", headers(func(n, v string) (string, string, bool) {
 			return n, v[:min(len(v), 8<<10)], true
 		})},
-		{"adds a header", "M1_nothing_is_added", loaded(func(m *broker.Message) {
-			if m.Header == nil {
-				m.Header = make(broker.Header)
-			}
-			m.Header["x-received"] = "now"
+		{"adds a header", "M1_nothing_is_added", loaded(func(m *broker.Record) {
+			m.Header = append(slices.Clone(m.Header), broker.Field{Name: "x-received", Value: "now"})
 		})},
-		{"cuts keys at control characters", "M1_keys_arrive_exactly", loaded(func(m *broker.Message) {
+		{"cuts keys at control characters", "M1_keys_arrive_exactly", loaded(func(m *broker.Record) {
 			if i := strings.IndexFunc(m.Key, func(r rune) bool { return r < ' ' }); i >= 0 {
 				m.Key = m.Key[:i]
 			}
 		})},
-		{"cuts bodies at NUL", "M1_bodies_arrive_exactly", loaded(func(m *broker.Message) {
+		{"cuts bodies at NUL", "M1_bodies_arrive_exactly", loaded(func(m *broker.Record) {
 			m.Body, _, _ = bytes.Cut(m.Body, []byte{0})
 		})},
-		{"cuts bodies at 1 MiB", "M2_the_largest_body_arrives", loaded(func(m *broker.Message) {
+		{"cuts bodies at 1 MiB", "M2_the_largest_body_arrives", loaded(func(m *broker.Record) {
 			m.Body = m.Body[:min(len(m.Body), 1<<20)]
 		})},
 		{"loses headers on a second read", "M1_exact_after_a_retry", func(l *lab) {
 			l.sources(func(_ broker.SourceSpec, s *labSource) {
 				seen := make(map[any]bool)
 				var mu sync.Mutex
-				s.load = func(r *broker.Raw) (broker.Message, error) {
+				s.load = func(r *broker.Raw) (broker.Record, error) {
 					m, err := s.Source.Load(r)
 					mu.Lock()
 					defer mu.Unlock()
@@ -298,26 +292,5 @@ func messageDefects() []defect {
 				}
 			})
 		}},
-		{"shares a message between attempts", "H5_each_attempt_gets_its_own_copy", func(l *lab) {
-			l.sources(func(_ broker.SourceSpec, s *labSource) { shareLoads(s, new(sync.Map), false) })
-		}},
-		{"shares a message between queues", "H5_each_queue_gets_its_own_copy", func(l *lab) {
-			var all sync.Map
-			l.sources(func(_ broker.SourceSpec, s *labSource) { shareLoads(s, &all, true) })
-		}},
-	}
-}
-
-// shareLoads makes Load return one and the same message again: for one delivery,
-// or for one message in all queues.
-func shareLoads(s *labSource, loads *sync.Map, queues bool) {
-	s.load = func(r *broker.Raw) (broker.Message, error) {
-		m, err := s.Source.Load(r)
-		id := fmt.Sprintf("%p", r.Value)
-		if queues {
-			id = string(m.Body)
-		}
-		first, _ := loads.LoadOrStore(id, m)
-		return first.(broker.Message), err //nolint:forcetypeassert // nothing else is stored
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -191,9 +192,15 @@ func ackOnReceipt(l *lab) {
 		s.receive = func(ctx context.Context, buf []broker.Raw) (int, error) {
 			n, err := s.Source.Receive(ctx, buf)
 			for i := range buf[:n] {
-				err = errors.Join(err, s.Source.Settle(ctx, &buf[i], broker.Ack, nil))
+				record, loadErr := s.Source.Load(&buf[i])
+				record.Header = slices.Clone(record.Header)
+				err = errors.Join(err, loadErr, s.Source.Settle(ctx, &buf[i], broker.Ack, nil))
+				buf[i].Value = record
 			}
 			return n, err
+		}
+		s.load = func(r *broker.Raw) (broker.Record, error) {
+			return r.Value.(broker.Record), nil //nolint:forcetypeassert // receive put it there
 		}
 		s.settle = func(context.Context, *broker.Raw, broker.Outcome, error) error { return nil }
 	})
@@ -251,7 +258,7 @@ func giveBackLast(l *lab) {
 			mu.Lock()
 			defer mu.Unlock()
 			m, err := s.Source.Load(r)
-			return errors.Join(err, again(ctx, publication{topic: spec.Topic, message: &m}),
+			return errors.Join(err, again(ctx, publication{topic: spec.Topic, record: &m}),
 				s.Source.Settle(ctx, r, broker.Ack, cause))
 		}
 	})

@@ -209,12 +209,14 @@ func (e *env) healthFollows() {
 
 // comesBack cuts the connection of a broker with two subscriptions.
 func (e *env) comesBack() {
-	lost, connected := make(chan error, 100), make(chan string, 100)
+	lost, connected := make(chan error, 100), make(chan bool, 100)
 	b := e.connect(broker.WithHooks(broker.Hooks{
 		Lost:      func(_ string, err error) { lost <- err },
-		Connected: func(address string) { connected <- address },
+		Connected: func(_ string, again bool) { connected <- again },
 	}))
-	await(e, "the hook Connected", connected)
+	if again := await(e, "the hook Connected", connected); again {
+		e.Error("the hook Connected, for the first connection: got again, want not")
+	}
 	topic, queue, own := e.topic("t"), e.inbox(nil), e.inbox(nil)
 	e.subscribe(b, topic, queue, broker.Queue(e.queue("q")), broker.MaxInFlight(2))
 	e.subscribe(b, topic, own)
@@ -227,7 +229,9 @@ func (e *env) comesBack() {
 	}
 	e.wantUnhealthy(b)
 	restore()
-	await(e, "the hook Connected", connected)
+	if again := await(e, "the hook Connected", connected); !again {
+		e.Error("the hook Connected, after a loss: got not again, want again")
+	}
 	e.awaitHealthy(b)
 	for i := range 3 {
 		id := fmt.Sprint("after-", i)

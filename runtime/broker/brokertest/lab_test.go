@@ -1,7 +1,9 @@
 package brokertest
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/micro-event/micro-event/runtime/broker"
@@ -29,8 +31,14 @@ type lab struct {
 // publication is what Publish of a driver is given.
 type publication struct {
 	topic   string
-	message *broker.Message
+	record  *broker.Record
 	options broker.PublishOptions
+}
+
+// kept returns p with a record that may be kept.
+func (p publication) kept() publication {
+	p.record = &broker.Record{Key: p.record.Key, Header: slices.Clone(p.record.Header), Body: bytes.Clone(p.record.Body)}
+	return p
 }
 
 type opener func(context.Context, broker.SourceSpec) (broker.Source, error)
@@ -89,12 +97,12 @@ func (d *labDriver) Close(ctx context.Context) error {
 	return d.lab.close(ctx, d.Driver.Close)
 }
 
-func (d *labDriver) Publish(ctx context.Context, topic string, m *broker.Message, o broker.PublishOptions) error {
+func (d *labDriver) Publish(ctx context.Context, topic string, r *broker.Record, o broker.PublishOptions) error {
 	if d.lab.publish == nil {
-		return d.Driver.Publish(ctx, topic, m, o)
+		return d.Driver.Publish(ctx, topic, r, o)
 	}
-	return d.lab.publish(ctx, publication{topic, m, o}, func(ctx context.Context, p publication) error {
-		return d.Driver.Publish(ctx, p.topic, p.message, p.options)
+	return d.lab.publish(ctx, publication{topic, r, o}, func(ctx context.Context, p publication) error {
+		return d.Driver.Publish(ctx, p.topic, p.record, p.options)
 	})
 }
 
@@ -117,7 +125,7 @@ func (d *labDriver) Open(ctx context.Context, s broker.SourceSpec) (broker.Sourc
 type labSource struct {
 	broker.Source
 	receive func(ctx context.Context, buf []broker.Raw) (int, error)
-	load    func(*broker.Raw) (broker.Message, error)
+	load    func(*broker.Raw) (broker.Record, error)
 	settle  func(ctx context.Context, r *broker.Raw, o broker.Outcome, cause error) error
 	extend  func(ctx context.Context, held []broker.Raw)
 	close   func(ctx context.Context) error
@@ -130,7 +138,7 @@ func (s *labSource) Receive(ctx context.Context, buf []broker.Raw) (int, error) 
 	return s.receive(ctx, buf)
 }
 
-func (s *labSource) Load(r *broker.Raw) (broker.Message, error) {
+func (s *labSource) Load(r *broker.Raw) (broker.Record, error) {
 	if s.load == nil {
 		return s.Source.Load(r)
 	}

@@ -56,7 +56,7 @@ func (c *connection) Connect(ctx context.Context) error {
 }
 
 // Publish implements [broker.Driver]. It ends when the connection does.
-func (c *connection) Publish(ctx context.Context, topic string, m *broker.Message, o broker.PublishOptions) error {
+func (c *connection) Publish(ctx context.Context, topic string, r *broker.Record, o broker.PublishOptions) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c.mu.Lock()
@@ -64,7 +64,7 @@ func (c *connection) Publish(ctx context.Context, topic string, m *broker.Messag
 	c.mu.Unlock()
 	stop := context.AfterFunc(life, func() { cancel(broker.ErrClosed) })
 	defer stop()
-	return c.Driver.Publish(ctx, topic, m, o)
+	return c.Driver.Publish(ctx, topic, r, o)
 }
 
 // Close implements [broker.Driver].

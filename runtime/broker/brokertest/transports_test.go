@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,19 +35,16 @@ func TestTransports(t *testing.T) {
 func hideKeys(l *lab) {
 	const hidden = "hidden-key"
 	l.publish = func(ctx context.Context, p publication, next func(context.Context, publication) error) error {
-		m := p.message.Clone()
-		if m.Header == nil {
-			m.Header = make(broker.Header)
-		}
-		m.Header[hidden], m.Key = m.Key, ""
-		p.message = &m
+		p = p.kept()
+		p.record.Header = append(p.record.Header, broker.Field{Name: hidden, Value: p.record.Key})
+		p.record.Key = ""
 		return next(ctx, p)
 	}
 	l.sources(func(_ broker.SourceSpec, s *labSource) {
-		s.load = func(r *broker.Raw) (broker.Message, error) {
+		s.load = func(r *broker.Raw) (broker.Record, error) {
 			m, err := s.Source.Load(r)
-			m.Key = m.Header[hidden]
-			delete(m.Header, hidden)
+			m.Key, _ = m.Get(hidden)
+			m.Header = slices.DeleteFunc(slices.Clone(m.Header), func(f broker.Field) bool { return f.Name == hidden })
 			return m, err
 		}
 		s.receive = func(ctx context.Context, buf []broker.Raw) (int, error) {
@@ -56,7 +54,7 @@ func hideKeys(l *lab) {
 				if loadErr != nil {
 					return 0, loadErr
 				}
-				buf[i].Key = m.Header[hidden]
+				buf[i].Key, _ = m.Get(hidden)
 			}
 			return n, err
 		}
@@ -88,12 +86,11 @@ func leastCapable(l *lab) {
 // others it changes.
 func lowerCase(l *lab) {
 	l.publish = func(ctx context.Context, p publication, next func(context.Context, publication) error) error {
-		m := p.message.Clone()
-		m.Header = make(broker.Header)
-		for name, value := range p.message.Header {
-			m.Header[strings.ToLower(name)] = strings.TrimSpace(strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(value))
+		p = p.kept()
+		for i, f := range p.record.Header {
+			value := strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(f.Value)
+			p.record.Header[i] = broker.Field{Name: strings.ToLower(f.Name), Value: strings.TrimSpace(value)}
 		}
-		p.message = &m
 		return next(ctx, p)
 	}
 }
@@ -113,11 +110,17 @@ func lease(l *lab) {
 // leases are what a source has given out.
 type leases struct {
 	mu   sync.Mutex
-	held map[any]*time.Timer // by Raw.Value
+	held map[any]*leased // by Raw.Value
+}
+
+// leased is a delivery whose time runs.
+type leased struct {
+	raw   broker.Raw
+	timer *time.Timer
 }
 
 func newLeases(s *labSource) *leases {
-	ls := &leases{held: make(map[any]*time.Timer)}
+	ls := &leases{held: make(map[any]*leased)}
 	s.receive = func(ctx context.Context, buf []broker.Raw) (int, error) {
 		n, err := s.Source.Receive(ctx, buf)
 		ls.mu.Lock()
@@ -125,40 +128,41 @@ func newLeases(s *labSource) *leases {
 		for i := range buf[:n] {
 			buf[i].Failures = 0
 			raw := buf[i]
-			ls.held[raw.Value] = time.AfterFunc(leaseTime, func() { ls.expire(s, &raw) })
+			l := &leased{raw: raw}
+			l.timer = time.AfterFunc(leaseTime, func() { ls.expire(s, l) })
+			ls.held[raw.Value] = l
 		}
 		return n, err
 	}
 	s.settle = func(ctx context.Context, r *broker.Raw, o broker.Outcome, cause error) error {
 		ls.mu.Lock()
-		timer := ls.held[r.Value]
+		l := ls.held[r.Value]
 		delete(ls.held, r.Value)
 		ls.mu.Unlock()
-		if timer == nil {
+		if l == nil {
 			return broker.ErrStale
 		}
-		timer.Stop()
+		l.timer.Stop()
 		return s.Source.Settle(ctx, r, o, cause)
 	}
 	s.extend = func(_ context.Context, held []broker.Raw) {
 		ls.mu.Lock()
 		defer ls.mu.Unlock()
 		for _, r := range held {
-			if timer := ls.held[r.Value]; timer != nil {
-				timer.Reset(leaseTime)
+			if l := ls.held[r.Value]; l != nil {
+				l.timer.Reset(leaseTime)
 			}
 		}
 	}
 	return ls
 }
 
-func (ls *leases) expire(s *labSource, r *broker.Raw) {
+func (ls *leases) expire(s *labSource, l *leased) {
 	ls.mu.Lock()
-	held := ls.held[r.Value] != nil
-	delete(ls.held, r.Value)
-	ls.mu.Unlock()
-	if held {
-		s.Source.Settle(context.Background(), r, broker.GiveBack, nil) //nolint:errcheck // the memory driver has no error
+	defer ls.mu.Unlock()
+	if ls.held[l.raw.Value] == l { // it was neither settled nor given out again
+		delete(ls.held, l.raw.Value)
+		s.Source.Settle(context.Background(), &l.raw, broker.GiveBack, nil) //nolint:errcheck // the memory driver has no error
 	}
 }
 

@@ -191,21 +191,29 @@ func (e *env) hangingNamed() {
 	in.wantHandled("hangs")
 }
 
+// unstartedGoBack has messages behind the first one of their key, of which the
+// last message shows that the member holds them.
 func (e *env) unstartedGoBack() {
 	topic, queue, g, publisher := e.topic("t"), e.queue("q"), e.gate(), e.connect()
-	first, second := e.inbox(func(ctx context.Context, _ call) error {
-		g.passOr(ctx) //nolint:errcheck // it ends in either case
+	first, second := e.inbox(func(ctx context.Context, c call) error {
+		if c.id != "last" {
+			g.passOr(ctx) //nolint:errcheck // it ends in either case
+		}
 		return nil
 	}), e.inbox(nil)
 	sub := e.subscribe(e.connect(), topic, first, broker.Queue(queue), broker.MaxInFlight(2))
 	ms, ids := series("k", 10)
-	e.publish(publisher, topic, message("other", "running"))
-	e.publish(publisher, topic, ms...)
-	first.awaitCalls(2)
+	e.publish(publisher, topic, append(ms, message("other", "last"))...)
+	first.await("the last message", func() bool { return first.done["last"] })
 	e.must("unsubscribe", sub.Unsubscribe(e.within(brief)))
 	e.subscribe(publisher, topic, second, broker.Queue(queue))
-	second.wantHandled(ids[1:]...)
-	second.checkAttempts(func(string) int { return 0 })
+	for _, id := range ids[1:] {
+		second.await("message "+id, func() bool { return second.done[id] })
+		if calls := second.of(id); len(calls) != 1 || calls[0].attempt != 1 {
+			e.Errorf("message %q: got %d calls, the first as attempt %d, want one as attempt 1", id, len(calls), calls[0].attempt)
+		}
+	}
+	first.wantAbsent("one of its key was still running", ids[1:]...)
 	e.wantUnion(len(ids)+1, first, second)
 }
 

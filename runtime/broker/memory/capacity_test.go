@@ -19,7 +19,7 @@ func TestCapacityCountsWhatMembersHold(t *testing.T) {
 	publish(t, d, "", "1", "2")
 	held := receive(t, s, 2)
 	noWait := func() error {
-		return d.Publish(t.Context(), "t", &broker.Message{Body: []byte("3")}, broker.PublishOptions{NoWait: true})
+		return d.Publish(t.Context(), "t", &broker.Record{Body: []byte("3")}, broker.PublishOptions{NoWait: true})
 	}
 	if err := noWait(); !errors.Is(err, broker.ErrBackpressure) {
 		t.Errorf("publish while two are held: got %v, want ErrBackpressure", err)
@@ -40,7 +40,7 @@ func TestTheFullestQueueHoldsUpPublish(t *testing.T) {
 	first, second := open(t, d, "q1"), open(t, d, "q2")
 	publish(t, d, "", "1")
 	settle(t, first, broker.Ack, receive(t, first, 1)...)
-	err := d.Publish(t.Context(), "t", &broker.Message{}, broker.PublishOptions{NoWait: true})
+	err := d.Publish(t.Context(), "t", &broker.Record{}, broker.PublishOptions{NoWait: true})
 	if !errors.Is(err, broker.ErrBackpressure) {
 		t.Errorf("publish: got %v, want ErrBackpressure", err)
 	}
@@ -77,7 +77,7 @@ func TestAWithdrawnPublishIsForgotten(t *testing.T) {
 		go func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			err := d.Publish(ctx, "t", &broker.Message{Body: []byte("withdrawn")}, broker.PublishOptions{})
+			err := d.Publish(ctx, "t", &broker.Record{Body: []byte("withdrawn")}, broker.PublishOptions{})
 			if !errors.Is(err, broker.ErrNotDelivered) || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("publish: got %v, want ErrNotDelivered and DeadlineExceeded", err)
 			}
@@ -101,7 +101,7 @@ func TestCloseEndsWaitingPublishes(t *testing.T) {
 		s := open(t, d, "q")
 		publish(t, d, "", "first")
 		go func() {
-			err := d.Publish(t.Context(), "t", &broker.Message{Body: []byte("cut")}, broker.PublishOptions{})
+			err := d.Publish(t.Context(), "t", &broker.Record{Body: []byte("cut")}, broker.PublishOptions{})
 			if !errors.Is(err, broker.ErrClosed) {
 				t.Errorf("publish: got %v, want ErrClosed", err)
 			}
@@ -138,7 +138,7 @@ func TestTheEndOfTheLastBroadcastEndsWaitingPublishes(t *testing.T) {
 		own := open(t, d, "")
 		publish(t, d, "", "1")
 		go func() {
-			err := d.Publish(t.Context(), "t", &broker.Message{Body: []byte("2")}, broker.PublishOptions{})
+			err := d.Publish(t.Context(), "t", &broker.Record{Body: []byte("2")}, broker.PublishOptions{})
 			if !errors.Is(err, broker.ErrNoSubscribers) {
 				t.Errorf("publish: got %v, want ErrNoSubscribers", err)
 			}

@@ -25,7 +25,7 @@ func open(t *testing.T, d *memorybroker.Driver, queue string) broker.Source {
 func publish(t *testing.T, d *memorybroker.Driver, key string, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		must(t, d.Publish(t.Context(), "t", &broker.Message{Key: key, Body: []byte(id)}, broker.PublishOptions{}))
+		must(t, d.Publish(t.Context(), "t", &broker.Record{Key: key, Body: []byte(id)}, broker.PublishOptions{}))
 	}
 }
 

@@ -83,10 +83,9 @@ func (d *Driver) Connect(context.Context) error {
 }
 
 // Publish implements [broker.Driver].
-func (d *Driver) Publish(ctx context.Context, name string, m *broker.Message, o broker.PublishOptions) error {
+func (d *Driver) Publish(ctx context.Context, name string, r *broker.Record, o broker.PublishOptions) error {
 	t := d.topic(name)
-	kept := m.Clone()
-	p, err := t.publish(&kept, o.NoWait)
+	p, err := t.publish(r, o.NoWait)
 	if err != nil || p == nil {
 		return err
 	}

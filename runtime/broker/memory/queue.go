@@ -17,12 +17,15 @@ type queue struct {
 	depth       int                  // entries that are not settled, those that members hold included
 	owned       map[string]ownership // keys that a member holds entries of
 	idle        []*source            // members that wait, the longest first
+	free        *entry               // list of entries to use again, linked by next
 }
 
-// entry is a message in one queue. The message is shared and never changed.
+// entry is a message in one queue. It is used again when it is settled; only its
+// body may be referred to for longer.
 type entry struct {
+	record     broker.Record
+	fields     [8]broker.Field // for the record's header, if it has not more
 	sequence   uint64
-	message    *broker.Message
 	failures   int
 	deliveries int
 	prev, next *entry
@@ -34,12 +37,23 @@ type ownership struct {
 	held  int
 }
 
-func (q *queue) append(m *broker.Message) {
+func (q *queue) append(r *broker.Record, body []byte) {
 	q.sequence++
 	q.depth++
-	e := &entry{sequence: q.sequence, message: m}
+	e := q.allocate()
+	e.sequence = q.sequence
+	e.record = broker.Record{Key: r.Key, Body: body, Header: append(e.fields[:0], r.Header...)}
 	q.insertAfter(q.last, e)
 	q.callFor(e)
+}
+
+func (q *queue) allocate() *entry {
+	e := q.free
+	if e == nil {
+		return new(entry)
+	}
+	q.free, e.next = e.next, nil
+	return e
 }
 
 // insertAfter links e behind prev, or in front of all when prev is nil.
@@ -76,7 +90,7 @@ func (q *queue) take(s *source, buf []broker.Raw) int {
 	n := 0
 	for e := q.first; e != nil && n < len(buf); {
 		next := e.next
-		if owner := q.owned[e.message.Key].owner; owner == nil || owner == s {
+		if owner := q.owned[e.record.Key].owner; owner == nil || owner == s {
 			q.unlink(e)
 			buf[n] = q.deliver(e, s)
 			n++
@@ -90,24 +104,26 @@ func (q *queue) take(s *source, buf []broker.Raw) int {
 }
 
 func (q *queue) deliver(e *entry, s *source) broker.Raw {
-	if key := e.message.Key; key != "" {
+	if key := e.record.Key; key != "" {
 		q.owned[key] = ownership{s, q.owned[key].held + 1}
 	}
 	e.deliveries++
-	return broker.Raw{Key: e.message.Key, Failures: e.failures, Deliveries: e.deliveries, Value: e}
+	return broker.Raw{Key: e.record.Key, Failures: e.failures, Deliveries: e.deliveries, Value: e}
 }
 
 // settled ends the hold of a member on e.
 func (q *queue) settled(e *entry) {
 	q.depth--
-	q.release(e.message.Key)
+	q.release(e.record.Key)
+	*e = entry{next: q.free}
+	q.free = e
 	q.topic.roomMade()
 }
 
 // giveBack returns e to its place.
 func (q *queue) giveBack(e *entry, failures int) {
 	e.failures = failures
-	q.release(e.message.Key)
+	q.release(e.record.Key)
 	var prev *entry
 	for at := q.first; at != nil && at.sequence < e.sequence; at = at.next {
 		prev = at
@@ -134,7 +150,7 @@ func (q *queue) release(key string) {
 
 // callFor wakes a member that may take e: the owner of its key, else any.
 func (q *queue) callFor(e *entry) {
-	owner := q.owned[e.message.Key].owner
+	owner := q.owned[e.record.Key].owner
 	if owner == nil {
 		q.call()
 		return

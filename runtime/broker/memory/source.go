@@ -71,8 +71,8 @@ func (s *source) leave() {
 }
 
 // Load implements [broker.Source].
-func (s *source) Load(r *broker.Raw) (broker.Message, error) {
-	return entryOf(r).message.Clone(), nil
+func (s *source) Load(r *broker.Raw) (broker.Record, error) {
+	return entryOf(r).record, nil
 }
 
 // Settle implements [broker.Source].

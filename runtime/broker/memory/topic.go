@@ -1,6 +1,7 @@
 package memorybroker
 
 import (
+	"bytes"
 	"slices"
 	"sync"
 
@@ -20,12 +21,12 @@ type topic struct {
 
 // publication is a Publish that waits for room.
 type publication struct {
-	message *broker.Message
-	done    chan error // has room for one
+	record *broker.Record // the caller's, who waits
+	done   chan error     // has room for one
 }
 
-// publish enqueues m, or returns a publication to wait for.
-func (t *topic) publish(m *broker.Message, noWait bool) (*publication, error) {
+// publish enqueues r, or returns a publication to wait for.
+func (t *topic) publish(r *broker.Record, noWait bool) (*publication, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -34,12 +35,12 @@ func (t *topic) publish(m *broker.Message, noWait bool) (*publication, error) {
 	case len(t.queues) == 0:
 		return nil, broker.ErrNoSubscribers
 	case len(t.waiting) == 0 && t.hasRoom():
-		t.enqueue(m)
+		t.enqueue(r)
 		return nil, nil
 	case noWait:
 		return nil, broker.ErrBackpressure
 	}
-	p := &publication{m, make(chan error, 1)}
+	p := &publication{r, make(chan error, 1)}
 	t.waiting = append(t.waiting, p)
 	return p, nil
 }
@@ -65,9 +66,11 @@ func (t *topic) hasRoom() bool {
 	return true
 }
 
-func (t *topic) enqueue(m *broker.Message) {
+// enqueue copies r into every queue; they share the body.
+func (t *topic) enqueue(r *broker.Record) {
+	body := bytes.Clone(r.Body)
 	for _, q := range t.queues {
-		q.append(m)
+		q.append(r, body)
 	}
 }
 
@@ -81,7 +84,7 @@ func (t *topic) roomMade() {
 		p := t.waiting[0]
 		t.waiting[0] = nil
 		t.waiting = t.waiting[1:]
-		t.enqueue(p.message)
+		t.enqueue(p.record)
 		p.done <- nil
 	}
 }

@@ -1,0 +1,68 @@
+# The Go modules of this repository; test, lint, tidy and vet run over each.
+MODULES := .
+
+# Flags for `go test`, such as TESTFLAGS=-race.
+TESTFLAGS :=
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := $(CURDIR)/.bin/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
+BUF := scripts/buf
+
+# $(call each,COMMAND) runs COMMAND in every module and fails if one failed.
+each = @fail=0; for m in $(MODULES); do (cd $$m && $(1)) || fail=1; done; exit $$fail
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## generate from examples/proto and run examples/quickstart
+	$(BUF) generate
+	go run ./examples/quickstart
+
+.PHONY: test
+test: ## run all tests
+	$(call each,go test $(TESTFLAGS) ./...)
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for a short while
+	scripts/fuzz $(MODULES)
+
+.PHONY: lint
+lint: $(GOLANGCI) ## run the linters on Go and protobuf
+	$(call each,$(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...)
+	$(BUF) lint
+
+.PHONY: fix
+fix: $(GOLANGCI) ## format, and apply the fixes that linters know
+	$(call each,$(GOLANGCI) run --config $(CURDIR)/.golangci.yml --fix ./...)
+
+.PHONY: tidy
+tidy: ## tidy every go.mod
+	$(call each,go mod tidy)
+
+.PHONY: checktidy
+checktidy: ## fail when a go.mod is not tidy
+	$(call each,go mod tidy -diff)
+
+.PHONY: vet
+vet: ## go vet every module
+	$(call each,go vet ./...)
+
+.PHONY: generate
+generate: ## generate all code
+	$(BUF) generate --template buf.gen.options.yaml
+	$(BUF) generate
+
+.PHONY: checkgenerate
+checkgenerate: generate ## fail when generated code is not what is committed
+	@git status --porcelain -- proto examples/gen | (! grep .) || \
+		{ git --no-pager diff -- proto examples/gen; \
+		  echo 'run "make generate" and commit the result' >&2; exit 1; }
+
+.PHONY: tools
+tools: $(GOLANGCI) ## fetch the pinned buf and golangci-lint into .bin
+	$(BUF) --version
+
+$(GOLANGCI):
+	GOBIN=$(@D) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)

@@ -1,0 +1,279 @@
+package event_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+	"github.com/micro-event/micro-event/runtime/event"
+)
+
+// OrderCreated stands for a message of a schema, and what follows for the code
+// that is generated from it.
+type OrderCreated = wrapperspb.StringValue
+
+var orderCreated = &event.Spec{
+	Topic: "shop.orders.created",
+	Type:  "google.protobuf.StringValue",
+	Key:   func(m proto.Message) string { return m.(*OrderCreated).GetValue() },
+}
+
+func PublishOrderCreated(ctx context.Context, p event.Publisher, e *OrderCreated) error {
+	return p.PublishEvent(ctx, orderCreated, e)
+}
+
+func NewOrderCreatedPublisher(p event.Publisher) event.PublisherOf[*OrderCreated] {
+	return event.NewPublisherOf[*OrderCreated](p, orderCreated)
+}
+
+func SubscribeOrderCreated(s *event.Server, h event.Handler[*OrderCreated], opts ...event.SubscribeOption) error {
+	return event.Subscribe(s, orderCreated, h, opts...)
+}
+
+// handleOne starts a server with h, publishes what publish does, waits until one
+// event was handled and stops the server.
+func handleOne(publish func(context.Context, *broker.Engine) error, h event.Handler[*OrderCreated], opts ...event.SubscribeOption) {
+	ctx, b := context.Background(), quietBroker()
+	handled := make(chan struct{}, 1)
+	s := event.NewServer(b, "billing")
+	err := SubscribeOrderCreated(s, func(ctx context.Context, e *OrderCreated) error {
+		err := h(ctx, e)
+		if err == nil {
+			handled <- struct{}{}
+		}
+		return err
+	}, opts...)
+	if err := errors.Join(err, s.Start(ctx)); err != nil {
+		panic(err)
+	}
+	if err := publish(ctx, b); err != nil {
+		panic(err)
+	}
+	<-handled
+	if err := s.Stop(ctx); err != nil {
+		panic(err)
+	}
+}
+
+// A service that publishes and one that handles, in one process.
+func Example() {
+	ctx := context.Background()
+	b := quietBroker() // any broker
+
+	server := event.NewServer(b, "billing")
+	handled := make(chan struct{})
+	err := SubscribeOrderCreated(server, func(ctx context.Context, e *OrderCreated) error {
+		fmt.Println("bill", e.GetValue(), "from", event.FromContext(ctx).Source())
+		close(handled)
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := server.Start(ctx); err != nil {
+		log.Fatal(err)
+	}
+
+	client := event.NewClient(b, "shop/orders")
+	if err := PublishOrderCreated(ctx, client, wrapperspb.String("o-1")); err != nil {
+		log.Fatal(err)
+	}
+	<-handled
+	if err := server.Stop(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output: bill o-1 from shop/orders
+}
+
+// The main function of a service: it ends with its signal, after a drain.
+func ExampleServer_Run() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	server := event.NewServer(quietBroker(), "billing", event.DrainTimeout(20*time.Second))
+	err := SubscribeOrderCreated(server, func(context.Context, *OrderCreated) error { return nil })
+	if err != nil {
+		fmt.Println(err)
+	}
+	time.AfterFunc(time.Millisecond, stop) // what the signal does
+	fmt.Println(server.Run(ctx))
+	// Output: <nil>
+}
+
+// Code that only publishes one type of event takes a publisher of it.
+func ExampleNewPublisherOf() {
+	handleOne(func(ctx context.Context, b *broker.Engine) error {
+		orders := NewOrderCreatedPublisher(event.NewClient(b, "shop"))
+		return orders.Publish(ctx, wrapperspb.String("o-1"))
+	}, func(_ context.Context, e *OrderCreated) error {
+		fmt.Println(e.GetValue())
+		return nil
+	})
+	// Output: o-1
+}
+
+func ExampleWithHeader() {
+	handleOne(func(ctx context.Context, b *broker.Engine) error {
+		ctx = event.WithHeader(ctx, "Tenant", "acme")
+		return PublishOrderCreated(ctx, event.NewClient(b, "shop"), wrapperspb.String("o-1"))
+	}, func(ctx context.Context, _ *OrderCreated) error {
+		fmt.Println(event.FromContext(ctx).Header("tenant"))
+		return nil
+	})
+	// Output: acme
+}
+
+// A header that is not valid is an error when the event is published.
+func ExampleWithHeader_invalid() {
+	ctx := event.WithHeader(context.Background(), "ce-id", "1")
+	err := PublishOrderCreated(ctx, event.NewClient(quietBroker(), "shop"), wrapperspb.String("o-1"))
+	fmt.Println(errors.Is(err, event.ErrInvalidHeader))
+	fmt.Println(err)
+	// Output:
+	// true
+	// event: publish google.protobuf.StringValue: rejected: invalid header "ce-id": the name is reserved
+}
+
+// Publishing again with the id of the first attempt makes a duplicate that
+// receivers can recognize, and not a second event.
+func ExampleWithID() {
+	handleOne(func(ctx context.Context, b *broker.Engine) error {
+		ctx = event.WithID(ctx, "order-1-created")
+		client := event.NewClient(b, "shop")
+		err := PublishOrderCreated(ctx, client, wrapperspb.String("o-1"))
+		if errors.Is(err, broker.ErrUncertain) {
+			err = PublishOrderCreated(ctx, client, wrapperspb.String("o-1"))
+		}
+		return err
+	}, func(ctx context.Context, _ *OrderCreated) error {
+		fmt.Println(event.FromContext(ctx).ID())
+		return nil
+	})
+	// Output: order-1-created
+}
+
+// The tenant of an event goes on to the events that its handler publishes; other
+// headers do not.
+func ExamplePropagate() {
+	next := &loopback{}
+	client := event.NewClient(next, "billing", event.Propagate("tenant"))
+	handleOne(func(ctx context.Context, b *broker.Engine) error {
+		ctx = event.WithHeader(event.WithHeader(ctx, "tenant", "acme"), "debug", "yes")
+		return PublishOrderCreated(ctx, event.NewClient(b, "shop"), wrapperspb.String("o-1"))
+	}, func(ctx context.Context, e *OrderCreated) error {
+		return PublishOrderCreated(ctx, client, e)
+	})
+	fmt.Printf("%q %q\n", next.published[0].Header["tenant"], next.published[0].Header["debug"])
+	// Output: "acme" ""
+}
+
+func ExampleWithCodec() {
+	b := &loopback{}
+	client := event.NewClient(b, "shop", event.WithCodec(event.JSON))
+	if err := PublishOrderCreated(context.Background(), client, wrapperspb.String("o-1")); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(b.published[0].Header["content-type"], string(b.published[0].Body))
+	// Output: application/json "o-1"
+}
+
+// A handler says by its error what is to happen: try again later, or never.
+func ExamplePermanent() {
+	errNoStock := errors.New("no stock")
+	handleOne(func(ctx context.Context, b *broker.Engine) error {
+		client := event.NewClient(b, "shop")
+		return errors.Join(
+			PublishOrderCreated(ctx, client, wrapperspb.String("nonsense")),
+			PublishOrderCreated(ctx, client, wrapperspb.String("o-1")),
+		)
+	}, func(ctx context.Context, e *OrderCreated) error {
+		attempt := event.FromContext(ctx).Attempt()
+		fmt.Println(e.GetValue(), "attempt", attempt)
+		switch {
+		case e.GetValue() == "nonsense":
+			return event.Permanent(errors.New("no such order"))
+		case attempt < 3:
+			return event.RetryAfter(errNoStock, time.Millisecond)
+		}
+		return nil
+	})
+	// Output:
+	// nonsense attempt 1
+	// o-1 attempt 1
+	// o-1 attempt 2
+	// o-1 attempt 3
+}
+
+// After three failed attempts an event goes to a dead-letter topic of its own.
+func ExampleMaxAttempts() {
+	server := event.NewServer(quietBroker(), "billing")
+	err := SubscribeOrderCreated(server, func(context.Context, *OrderCreated) error { return nil },
+		event.Concurrency(8),
+		event.MaxAttempts(3),
+		event.Backoff(time.Second, time.Minute),
+		event.DeadLetter("billing.orders.failed"),
+	)
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// Every replica empties its cache; all of them together send one mail.
+func ExampleBroadcast() {
+	server := event.NewServer(quietBroker(), "shop")
+	emptyCache := func(context.Context, *OrderCreated) error { return nil }
+	sendMail := func(context.Context, *OrderCreated) error { return nil }
+	fmt.Println(SubscribeOrderCreated(server, emptyCache, event.Broadcast()))
+	fmt.Println(SubscribeOrderCreated(server, sendMail, event.Queue("shop.mail")))
+	// Output:
+	// <nil>
+	// <nil>
+}
+
+// A program that knows nothing of events publishes to the topic of one.
+func ExampleAcceptRaw() {
+	handleOne(func(ctx context.Context, b *broker.Engine) error {
+		return b.Publish(ctx, "shop.orders.created", &broker.Message{Body: []byte(`"o-1"`)})
+	}, func(_ context.Context, e *OrderCreated) error {
+		fmt.Println(e.GetValue())
+		return nil
+	}, event.AcceptRaw("application/json"))
+	// Output: o-1
+}
+
+// A handler of the broker itself sees all messages of a topic, typed or not.
+func ExampleDecode() {
+	raw := func(_ context.Context, d *broker.Delivery) error {
+		var e OrderCreated
+		switch err := event.Decode(d, &e); {
+		case errors.Is(err, event.ErrNotEvent):
+			fmt.Printf("message %q\n", d.Message.Body)
+		case err != nil:
+			return err
+		default:
+			fmt.Println("event", e.GetValue())
+		}
+		return nil
+	}
+	ctx, b := context.Background(), &loopback{}
+	if _, err := b.Subscribe(ctx, "shop.orders.created", raw); err != nil {
+		log.Fatal(err)
+	}
+	err := errors.Join(
+		b.Publish(ctx, "shop.orders.created", &broker.Message{Body: []byte("hello")}),
+		PublishOrderCreated(ctx, event.NewClient(b, "shop"), wrapperspb.String("o-1")),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// message "hello"
+	// event o-1
+}

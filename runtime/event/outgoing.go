@@ -1,0 +1,102 @@
+package event
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+)
+
+// WithHeader returns a context in which every event is published with the
+// header name. The last value of a name counts; an empty one takes the header
+// back. A header that the schema copies from a field that is set wins.
+//
+// Names are written in lower case and consist of letters, digits and
+// !#$%&'*+-.^_`|~, at most 255 bytes. Reserved are content-type and all names
+// that begin with ce-, ce_, cloudevents or micro-. A name that breaks these
+// rules makes publishing fail with [ErrInvalidHeader].
+//
+// These headers are on their way out: [FromContext] does not see them, and a
+// handler's context starts without any. For more than three of them an event
+// costs noticeably more.
+func WithHeader(ctx context.Context, name, value string) context.Context {
+	name = strings.ToLower(name)
+	return withOutgoing(ctx, name, value, checkHeaderName(name))
+}
+
+// WithID returns a context in which events are published with the given id
+// instead of a new one, so that publishing again after broker.ErrUncertain is
+// harmless for receivers that recognize ids. Use it for one event only. An
+// empty id makes publishing fail with [ErrInvalidHeader].
+func WithID(ctx context.Context, id string) context.Context {
+	var err error
+	if id == "" {
+		err = fmt.Errorf("%w: the id of the event is empty", ErrInvalidHeader)
+	}
+	return withOutgoing(ctx, headerID, id, err)
+}
+
+func withOutgoing(ctx context.Context, name, value string, err error) context.Context {
+	outer, _ := ctx.Value(outgoingKey{}).(*outgoing)
+	return &outgoingContext{ctx, outgoing{outer, name, value, err}}
+}
+
+// outgoing is one header that the context adds to events, in front of those of
+// outer contexts. It is immutable, so contexts share their common tail.
+type outgoing struct {
+	outer       *outgoing
+	name, value string
+	err         error // why name or value are refused
+}
+
+type outgoingKey struct{}
+
+// outgoingContext is a context and its first outgoing header in one allocation.
+type outgoingContext struct {
+	context.Context
+	outgoing outgoing
+}
+
+// Value implements context.Context.
+func (c *outgoingContext) Value(key any) any {
+	if _, ok := key.(outgoingKey); ok {
+		return &c.outgoing
+	}
+	return c.Context.Value(key)
+}
+
+// addOutgoing adds the outgoing headers of ctx to h, which is empty, and those
+// headers of the event being handled whose names are in propagate. The id that
+// [WithID] set is among them.
+func (h *headers) addOutgoing(ctx context.Context, propagate []string) error {
+	o, _ := ctx.Value(outgoingKey{}).(*outgoing)
+	takenBack := false
+	for ; o != nil; o = o.outer {
+		if o.err != nil {
+			return o.err
+		}
+		if !h.has(o.name) {
+			h.set(o.name, o.value)
+			takenBack = takenBack || o.value == ""
+		}
+	}
+	h.addPropagated(ctx, propagate)
+	if takenBack {
+		*h = slices.DeleteFunc(*h, func(f broker.Field) bool { return f.Value == "" })
+	}
+	return nil
+}
+
+func (h *headers) addPropagated(ctx context.Context, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	incoming := FromContext(ctx)
+	for _, name := range names {
+		if value := incoming.Header(name); value != "" && !h.has(name) {
+			h.set(name, value)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+)
+
+// routeKey names a subscription of the broker. An empty queue is broadcast.
+type routeKey struct{ topic, queue string }
+
+func (k routeKey) String() string {
+	if k.queue == "" {
+		return fmt.Sprintf("topic %q, broadcast", k.topic)
+	}
+	return fmt.Sprintf("topic %q, queue %q", k.topic, k.queue)
+}
+
+// route is one subscription of the broker and the handlers it dispatches to. It
+// does not change while it is subscribed.
+type route struct {
+	key      routeKey
+	options  routeOptions
+	first    *handler // whose options count
+	handlers map[string]*handler
+	raw      *handler // of messages without a type, nil for none
+	rawCodec Codec
+}
+
+func newRoute(key routeKey, o routeOptions) *route {
+	return &route{key: key, options: o, handlers: make(map[string]*handler)}
+}
+
+// add registers h, or changes nothing.
+func (r *route) add(h *handler, o *subscribeOptions) error {
+	if err := r.conflict(h, o); err != nil {
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	}
+	if r.first == nil {
+		r.first = h
+	}
+	for _, name := range h.spec.names() {
+		r.handlers[name] = h
+	}
+	if o.raw != "" {
+		r.raw, r.rawCodec = h, o.raw
+	}
+	return nil
+}
+
+func (r *route) conflict(h *handler, o *subscribeOptions) error {
+	if r.options != o.routeOptions {
+		return fmt.Errorf("options differ from those of %s on %s: %s",
+			r.first.spec.Type, r.key, o.differences(&r.options))
+	}
+	for _, name := range h.spec.names() {
+		if other := r.handlers[name]; other != nil {
+			return fmt.Errorf("type %q is handled for %s already on %s", name, other.spec.Type, r.key)
+		}
+	}
+	if o.raw != "" && r.raw != nil {
+		return fmt.Errorf("%s accepts raw messages already on %s", r.raw.spec.Type, r.key)
+	}
+	return nil
+}
+
+// receiver returns the handler that the broker calls. Whether the topic is
+// shared decides about unknown types where no option does.
+func (r *route) receiver(shared bool) broker.RecordHandler {
+	ignore := r.options.unknown == ignoreUnknown || r.options.unknown == "" && shared
+	return func(ctx context.Context, d *broker.RecordDelivery) error {
+		h, codec, err := r.match(d.Record.Header)
+		if ignore && errors.Is(err, ErrType) {
+			return nil
+		}
+		if err != nil {
+			return undecodable(d.Topic, err)
+		}
+		m := h.message.New().Interface()
+		if err := codec.readBody(d.Record.Body, m); err != nil {
+			return undecodable(d.Topic, err)
+		}
+		return h.call(newEventContext(ctx, d), m)
+	}
+}
+
+// match returns the handler of a message and the codec of its body.
+func (r *route) match(header headers) (*handler, Codec, error) {
+	typ := header.get(headerType)
+	if typ == "" {
+		return r.matchRaw(header)
+	}
+	h := r.handlers[typ]
+	if h == nil {
+		return nil, "", fmt.Errorf("%w %q on %s", ErrType, typ, r.key)
+	}
+	codec, err := eventCodec(header)
+	return h, codec, err
+}
+
+// matchRaw decides by what the message says of itself, never by whether its
+// body can be decoded: protobuf decodes many a foreign body without complaint.
+func (r *route) matchRaw(header headers) (*handler, Codec, error) {
+	if r.raw == nil {
+		return nil, "", notEvent(headerType)
+	}
+	contentType := header.get(headerContentType)
+	if contentType == "" {
+		return r.raw, r.rawCodec, nil
+	}
+	codec, err := codecOf(contentType)
+	if err != nil || codec != r.rawCodec {
+		return nil, "", fmt.Errorf("%w and its content type is %q, not %s", notEvent(headerType), contentType, r.rawCodec)
+	}
+	return r.raw, codec, nil
+}
