@@ -11,14 +11,9 @@ import (
 // gofmt leaves it. A text of the schema can do no harm: it becomes no directive
 // and no build constraint, and what Go source cannot hold is left out.
 func formatComment(text string) string {
-	var (
-		parser  comment.Parser
-		printer comment.Printer
-		out     strings.Builder
-	)
-	formatted := string(printer.Comment(parser.Parse(cleanComment(text))))
-	for line := range strings.Lines(formatted) {
-		line = strings.TrimRightFunc(line, unicode.IsSpace)
+	var out strings.Builder
+	for line := range strings.Lines(canonicalComment(cleanComment(text))) {
+		line = strings.TrimSuffix(line, "\n")
 		switch {
 		case line == "":
 			out.WriteString("//")
@@ -28,6 +23,33 @@ func formatComment(text string) string {
 			out.WriteString("// " + line)
 		}
 		out.WriteByte('\n')
+	}
+	return out.String()
+}
+
+// canonicalComment formats text as gofmt does, until gofmt would not change it
+// again: what it makes of some texts, such as an empty item of a list, it reads
+// as something else the next time.
+func canonicalComment(text string) string {
+	const mostRounds = 5
+	for range mostRounds {
+		formatted := formatOnce(text)
+		if formatted == text {
+			break
+		}
+		text = formatted
+	}
+	return text
+}
+
+func formatOnce(text string) string {
+	var (
+		parser  comment.Parser
+		printer comment.Printer
+		out     strings.Builder
+	)
+	for line := range strings.Lines(string(printer.Comment(parser.Parse(text)))) {
+		out.WriteString(strings.TrimRightFunc(line, unicode.IsSpace) + "\n")
 	}
 	return out.String()
 }
