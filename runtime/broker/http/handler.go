@@ -117,7 +117,7 @@ func (s *server) deliver(w http.ResponseWriter, r *http.Request, src *source, f 
 	}
 	h := w.Header()
 	h["Content-Type"] = resultTypes
-	h["X-Content-Type-Options"] = noSniff
+	h["Date"] = nil // nobody reads it
 	wait := patience
 	if src.slow.Load() {
 		wait = 0

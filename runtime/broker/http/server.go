@@ -15,10 +15,9 @@ import (
 )
 
 const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 15 * time.Second // of a whole request
-	idleTimeout       = 2 * time.Minute
-	maxRequestHeader  = 16 << 10
+	readTimeout      = 10 * time.Second // of a request, from its first byte to its last
+	idleTimeout      = 2 * time.Minute
+	maxRequestHeader = 16 << 10
 )
 
 // server knows the sources of a driver and takes messages for them, behind its
@@ -55,12 +54,11 @@ func (s *server) listen(ctx context.Context) error {
 	s.listener = &boundedListener{Listener: l, limit: int64(s.options().maxConnections)}
 	s.served = make(chan struct{})
 	s.http = &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxRequestHeader,
-		ErrorLog:          slog.NewLogLogger(s.logger().Handler(), slog.LevelDebug),
+		Handler:        s,
+		ReadTimeout:    readTimeout,
+		IdleTimeout:    idleTimeout,
+		MaxHeaderBytes: maxRequestHeader,
+		ErrorLog:       slog.NewLogLogger(s.logger().Handler(), slog.LevelDebug),
 	}
 	go s.serve(s.http, s.listener, s.served)
 	return nil
