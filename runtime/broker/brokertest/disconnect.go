@@ -134,7 +134,9 @@ func (e *env) disconnectEndsWaiting() {
 	waiting := start(func() error {
 		return f.publisher.Publish(e.Context(), f.topic, message("k", "waiting"))
 	})
-	ended := start(func() error { return f.publisher.Disconnect(e.within(4 * brief)) })
+	ended := start(func() error { // a moment later, so that it does wait
+		return errors.Join(pause(e.Context(), brief), f.publisher.Disconnect(e.within(4*brief)))
+	})
 	err := await(e, "the waiting Publish to end", waiting)
 	if !errors.Is(err, broker.ErrClosed) {
 		e.Errorf("publish that waits while disconnecting: got %v, want ErrClosed", err)

@@ -115,10 +115,22 @@ func (e *env) retryHoldsKey() {
 	others, idsB := series("b", 10)
 	e.publish(b, topic, others...)
 	in.wantOrder(idsB...)
+	tried := len(in.of("a-0000"))
+	in.await("more retries", func() bool { return countCalls(in.calls, "a-0000") >= tried+3 })
 	in.wantAbsent("the first of its key is yet to be retried", idsA[1:]...)
 	g.release()
 	in.awaitHandled(len(idsA) + len(idsB))
 	in.checkKeyOrder(len(idsA) + len(idsB))
+}
+
+func countCalls(calls []call, id string) int {
+	n := 0
+	for _, c := range calls {
+		if c.id == id {
+			n++
+		}
+	}
+	return n
 }
 
 // parkedHoldsNoSlot parks several messages of a subscription with one slot.
