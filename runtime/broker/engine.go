@@ -15,8 +15,8 @@ import (
 type Engine struct {
 	driver Driver
 
-	lifecycle sync.Mutex // serializes Connect and Disconnect
-	calls     gate       // of the driver; open from Connect to the end of a drain
+	lifecycle chan struct{} // holds one; serializes Connect and Disconnect
+	calls     gate          // of the driver; open from Connect to the end of a drain
 
 	mu          sync.Mutex
 	options     Options
@@ -50,7 +50,7 @@ var _ Broker = (*Engine)(nil)
 // New returns the broker of d. An option that does not fit the driver is an
 // error of Connect.
 func New(d Driver, opts ...Option) *Engine {
-	e := &Engine{driver: d, subscribers: make(map[*subscription]struct{})}
+	e := &Engine{driver: d, lifecycle: make(chan struct{}, 1), subscribers: make(map[*subscription]struct{})}
 	e.configErr = e.apply(opts)
 	if w, ok := d.(LinkWatcher); ok {
 		w.WatchLink(e.linkChanged)
@@ -123,8 +123,10 @@ func (e *Engine) Connected() bool {
 
 // Connect implements [Broker].
 func (e *Engine) Connect(ctx context.Context) error {
-	e.lifecycle.Lock()
-	defer e.lifecycle.Unlock()
+	if err := e.lock(ctx); err != nil {
+		return fmt.Errorf("broker: connect %s: %w", e, err)
+	}
+	defer e.unlock()
 	if e.Connected() {
 		return nil
 	}
@@ -168,8 +170,10 @@ func (e *Engine) Disconnect(ctx context.Context) error {
 	if handledBy(ctx, e) != nil {
 		return fmt.Errorf("broker: disconnect %s: %w", e, ErrInHandler)
 	}
-	e.lifecycle.Lock()
-	defer e.lifecycle.Unlock()
+	if err := e.lock(ctx); err != nil {
+		return fmt.Errorf("broker: disconnect %s: %w", e, err)
+	}
+	defer e.unlock()
 	subs := e.startDraining()
 	if subs == nil {
 		return nil
@@ -187,6 +191,24 @@ func (e *Engine) Disconnect(ctx context.Context) error {
 	}
 	return nil
 }
+
+// lock waits for a Connect or Disconnect that is under way, unless ctx ends
+// first. A lock that is free is taken even then.
+func (e *Engine) lock(ctx context.Context) error {
+	select {
+	case e.lifecycle <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case e.lifecycle <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (e *Engine) unlock() { <-e.lifecycle }
 
 // startDraining refuses new subscriptions and returns those there are, or nil
 // when the broker is not connected.
