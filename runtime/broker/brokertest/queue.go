@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/micro-event/micro-event/runtime/broker"
 )
@@ -80,7 +81,8 @@ func (e *env) broadcast() {
 func (e *env) queuePerTopic() {
 	b, queue := e.connect(), e.queue("q")
 	topics := []string{e.topic("one"), e.topic("two")}
-	inboxes := []*inbox{e.inbox(nil), e.inbox(nil)}
+	slow := func(ctx context.Context, _ call) error { return pause(ctx, time.Millisecond) }
+	inboxes := []*inbox{e.inbox(slow), e.inbox(slow)}
 	for i, topic := range topics {
 		e.subscribe(b, topic, inboxes[i], broker.Queue(queue))
 	}

@@ -35,9 +35,10 @@ func (e *env) backoffGrows() {
 	e.publish(b, topic, message("k", "later"))
 	in.awaitHandled(1)
 	calls := in.snapshot()
-	for i, least := range []time.Duration{10, 15, 30, 30} { // three quarters of the doubled ones, for jitter
-		if got := calls[i+1].began.Sub(calls[i].began); got < least*time.Millisecond {
-			e.Errorf("delay after failure %d: got %v, want at least %v", i+1, got, least*time.Millisecond)
+	for i, milliseconds := range []int{10, 15, 30, 30} { // three quarters of the doubled ones, for jitter
+		least := time.Duration(milliseconds) * time.Millisecond
+		if got := calls[i+1].began.Sub(calls[i].began); got < least {
+			e.Errorf("delay after failure %d: got %v, want at least %v", i+1, got, least)
 		}
 	}
 }
@@ -97,7 +98,7 @@ func (e *env) dropAfter() {
 // other keys must not.
 func (e *env) retryHoldsKey() {
 	b, topic, g := e.connect(), e.topic("t"), e.gate()
-	in := e.inbox(func(ctx context.Context, c call) error {
+	in := e.inbox(func(_ context.Context, c call) error {
 		select {
 		case <-g.open:
 			return nil
@@ -115,10 +116,22 @@ func (e *env) retryHoldsKey() {
 	others, idsB := series("b", 10)
 	e.publish(b, topic, others...)
 	in.wantOrder(idsB...)
+	tried := len(in.of("a-0000"))
+	in.await("more retries", func() bool { return countCalls(in.calls, "a-0000") >= tried+3 })
 	in.wantAbsent("the first of its key is yet to be retried", idsA[1:]...)
 	g.release()
 	in.awaitHandled(len(idsA) + len(idsB))
 	in.checkKeyOrder(len(idsA) + len(idsB))
+}
+
+func countCalls(calls []call, id string) int {
+	n := 0
+	for _, c := range calls {
+		if c.id == id {
+			n++
+		}
+	}
+	return n
 }
 
 // parkedHoldsNoSlot parks several messages of a subscription with one slot.

@@ -255,17 +255,24 @@ func (e *env) cutGoesBack() {
 // one message running and more of its key behind it, in its window and beyond.
 func (e *env) orderAcrossHandover() {
 	topic, queue, g, publisher := e.topic("t"), e.queue("q"), e.gate(), e.connect()
-	in := e.inbox(g.hold("k-0000"))
+	in := e.inbox(func(ctx context.Context, c call) error {
+		if c.id == "k-0000" {
+			g.passOr(ctx) //nolint:errcheck // it ends when it is cut
+		}
+		return nil
+	})
 	sub := e.subscribe(e.connect(), topic, in, broker.Queue(queue), broker.MaxInFlight(2), broker.Window(4))
 	ms, _ := series("k", 20)
-	e.publish(publisher, topic, ms[:10]...)
-	in.awaitCalls(1)
+	e.publish(publisher, topic, append(ms[:3:3], message("other", "a"))...)
+	in.await("the message behind those that are held", func() bool { return in.done["a"] })
+	e.publish(publisher, topic, ms[3:10]...)
 	e.subscribe(e.connect(), topic, in, broker.Queue(queue), broker.MaxInFlight(4))
-	ended := start(func() error { return sub.Unsubscribe(e.within(e.Deadline)) })
-	e.publish(publisher, topic, append(ms[10:], message("other", "other"))...)
-	in.await("another key", func() bool { return in.done["other"] })
-	g.release()
+	ended := start(func() error { return sub.Unsubscribe(e.within(brief)) })
+	e.publish(publisher, topic, append(ms[10:], message("another", "b"))...)
+	if !e.info.Capabilities.Contiguous { // a log goes to the other member as a whole
+		in.await("a message at the other member", func() bool { return in.done["b"] })
+	}
 	e.must("unsubscribe", await(e, "Unsubscribe", ended))
-	in.awaitEach(21)
-	in.checkKeyOrder(21)
+	in.awaitEach(22)
+	in.checkKeyOrder(22)
 }
