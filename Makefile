@@ -16,9 +16,10 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## generate from examples/proto and run examples/quickstart
+demo: ## generate from examples/proto and run examples/quickstart and examples/http
 	$(BUF) generate
 	go run ./examples/quickstart
+	go run ./examples/http/demo
 
 .PHONY: test
 test: ## run all tests
@@ -27,6 +28,13 @@ test: ## run all tests
 .PHONY: fuzz
 fuzz: ## run every fuzz target for a short while
 	scripts/fuzz $(MODULES)
+
+# How long `make soak` takes, about.
+SOAK := 10m
+
+.PHONY: soak
+soak: ## break the HTTP broker on purpose and count what is lost; SOAK=60s is the short form
+	go run ./internal/soak -for $(SOAK)
 
 .PHONY: lint
 lint: $(GOLANGCI) ## run the linters on Go and protobuf

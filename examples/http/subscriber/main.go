@@ -1,0 +1,42 @@
+// Subscriber handles orders that the publisher next to it publishes; see there.
+// Several of them share the orders, since they are one service.
+package main
+
+import (
+	"context"
+	"flag"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+
+	ordersv1 "github.com/micro-event/micro-event/examples/gen/shop/orders/v1"
+	httpbroker "github.com/micro-event/micro-event/runtime/broker/http"
+	"github.com/micro-event/micro-event/runtime/event"
+)
+
+func main() {
+	namespace := flag.String("namespace", httpbroker.DefaultNamespace, "which processes find each other")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Stdout, *namespace)
+	stop()
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// run handles orders until ctx ends.
+func run(ctx context.Context, w io.Writer, namespace string) error {
+	out := log.New(w, "", 0)
+	server := event.NewServer(httpbroker.New(httpbroker.Namespace(namespace)), "billing")
+	err := ordersv1.SubscribeOrderCreated(server, func(_ context.Context, e *ordersv1.OrderCreated) error {
+		out.Printf("handled   %s", e.GetOrderId())
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return server.Run(ctx)
+}
