@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/micro-event/micro-event/runtime/broker"
 	"github.com/micro-event/micro-event/runtime/broker/brokertest"
@@ -20,10 +19,13 @@ func TestConformance(t *testing.T) {
 func testConformance(t *testing.T, level httpbroker.Level) {
 	registry := httpbroker.NewMemoryRegistry()
 	newBroker := func(_ testing.TB, opts ...broker.Option) broker.Broker {
-		opts = append(opts, httpbroker.WithRegistry(registry), httpbroker.PublishLevel(level), httpbroker.Capacity(capacity))
-		opts = append(opts, httpbroker.FlushTimeout(100*time.Millisecond))
+		opts = append(append(opts, childOptions(level)...), httpbroker.WithRegistry(registry))
 		return forgiving{httpbroker.New(opts...)}
 	}
+	brokertest.Run(t, newBroker, features(level))
+}
+
+func features(level httpbroker.Level) brokertest.Features {
 	f := brokertest.Features{
 		PublishWaits: level == httpbroker.Handled,
 		Skip: map[string]string{
@@ -33,7 +35,7 @@ func testConformance(t *testing.T, level httpbroker.Level) {
 	if level == httpbroker.Accepted {
 		f.Capacity = capacity
 	}
-	brokertest.Run(t, newBroker, f)
+	return f
 }
 
 // forgiving is a broker whose tests leave accepted messages behind.

@@ -22,6 +22,10 @@ var (
 	// errRejected is wrapped by the error of a message that was refused for good.
 	errRejected = errors.New("rejected")
 
+	// errGone is returned for a subscription without a queue that has ended: it
+	// needs no copy.
+	errGone = errors.New("the subscription has ended")
+
 	errNoMember = errors.New("no member took it in time")
 	errSelf     = errors.New("the handler publishes to its own subscription, whose only slot it holds, and would wait for itself; use MaxInFlight, PublishLevel(Accepted) or another topic")
 )
@@ -66,6 +70,8 @@ func (l *leg) error(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, errGone):
+		return broker.ErrNoSubscribers
 	case errors.Is(err, errRejected):
 		return broker.Rejected(fmt.Errorf("%s: %w", l, err))
 	case !l.uncertain:
@@ -272,8 +278,8 @@ func (p *publisher) isClosed() bool {
 	}
 }
 
-// runSingle delivers the message to a subscription without a queue. One that has
-// ended needs no copy.
+// runSingle delivers the message to a subscription without a queue, or returns
+// errGone.
 func (l *leg) runSingle(ctx context.Context) error {
 	if err := l.single.turns.take(ctx, l.message.key, l.deadline); err != nil {
 		return err
@@ -284,8 +290,10 @@ func (l *leg) runSingle(ctx context.Context) error {
 	for {
 		v := l.single.deliver(ctx, l.message, l.deadline, deadline.C)
 		switch {
-		case v.kind == done, v.kind == leaving, v.kind == unsent && isDead(l.single.entry.Address, v.err):
+		case v.kind == done:
 			return nil
+		case v.kind == leaving, v.kind == unsent && isDead(l.single.entry.Address, v.err):
+			return errGone
 		case v.kind == rejected:
 			return l.refused(v.err)
 		case v.kind == cut:

@@ -155,6 +155,8 @@ func joinLegs(legs []*leg, errs []error) error {
 		case err == nil:
 			reached++
 			continue
+		case errors.Is(err, errGone):
+			continue
 		case errors.Is(err, errRejected):
 			refused++
 		case legs[i].uncertain:
@@ -164,6 +166,8 @@ func joinLegs(legs []*leg, errs []error) error {
 	}
 	err := errors.Join(failures...)
 	switch {
+	case err == nil && reached == 0:
+		return broker.ErrNoSubscribers
 	case err == nil:
 		return nil
 	case refused == len(failures):
