@@ -198,7 +198,9 @@ func mount(ctx context.Context, d *httpbroker.Driver, address string) (func() er
 	go func() { served <- server.Serve(l) }()
 	return func() error {
 		err := server.Close()
-		<-served
+		if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {
+			err = errors.Join(err, serveErr)
+		}
 		return err
 	}, nil
 }

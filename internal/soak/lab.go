@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -38,10 +39,10 @@ func (l *lab) close() error {
 	var errs []error
 	for _, p := range l.processes {
 		p.signal(syscall.SIGCONT)
-		errs = append(errs, p.kill())
+		p.kill()
 	}
-	for i := len(l.closers) - 1; i >= 0; i-- {
-		errs = append(errs, l.closers[i]())
+	for _, closer := range slices.Backward(l.closers) {
+		errs = append(errs, closer())
 	}
 	registry := filepath.Join(os.TempDir(), fmt.Sprintf("micro-event-%d-%s", os.Getuid(), l.namespace))
 	return errors.Join(append(errs, os.RemoveAll(registry))...)
@@ -68,7 +69,7 @@ func (l *lab) startIn(ctx context.Context, before []string, name string, args ..
 	p := &process{name: name, journal: filepath.Join(l.dir, name+".journal"), errors: new(strings.Builder), exited: make(chan struct{})}
 	words := append(append(before, l.node), args...)
 	words = append(words, "-namespace", l.namespace, "-journal", p.journal)
-	if !contains(args, "-name") {
+	if !slices.Contains(args, "-name") {
 		words = append(words, "-name", name)
 	}
 	p.cmd = exec.CommandContext(ctx, words[0], words[1:]...) //nolint:gosec // the words are ours
@@ -82,15 +83,6 @@ func (l *lab) startIn(ctx context.Context, before []string, name string, args ..
 	}()
 	l.processes = append(l.processes, p)
 	return p, nil
-}
-
-func contains(words []string, word string) bool {
-	for _, w := range words {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }
 
 // subscriber runs a node and returns when its subscriptions are live.
@@ -137,10 +129,9 @@ func (p *process) signal(s os.Signal) {
 }
 
 // kill ends a process at once.
-func (p *process) kill() error {
+func (p *process) kill() {
 	p.signal(syscall.SIGKILL)
 	<-p.exited
-	return nil
 }
 
 // stop asks a process to end and waits for it.
@@ -154,7 +145,8 @@ func (p *process) wait() error {
 	select {
 	case <-p.exited:
 	case <-time.After(exitTime):
-		return errors.Join(fmt.Errorf("%s does not end", p.name), p.kill())
+		p.kill()
+		return fmt.Errorf("%s does not end", p.name)
 	}
 	if p.status != nil {
 		return fmt.Errorf("%s: %w: %s", p.name, p.status, p.errors)

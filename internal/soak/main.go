@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -113,8 +114,8 @@ func runRows(ctx context.Context, all []row, chosen *regexp.Regexp, total time.D
 			v.fail("%v", err)
 		}
 		failed = failed || v.failed
-		fmt.Fprintf(w, "%s\t%s\t%s\t%.0f s\n", r.name, v.word(), v.text(), time.Since(begin).Seconds())
-		if err := w.Flush(); err != nil {
+		_, err = fmt.Fprintf(w, "%s\t%s\t%s\t%.0f s\n", r.name, v.word(), strings.Join(v.notes, ", "), time.Since(begin).Seconds())
+		if err := errors.Join(err, w.Flush()); err != nil {
 			return err
 		}
 	}
@@ -178,15 +179,4 @@ func (v *verdict) word() string {
 	default:
 		return "ok"
 	}
-}
-
-func (v *verdict) text() string {
-	text := ""
-	for i, n := range v.notes {
-		if i > 0 {
-			text += ", "
-		}
-		text += n
-	}
-	return text
 }

@@ -174,7 +174,7 @@ func (l *lab) restarting(ctx context.Context, d time.Duration, flags []string, j
 			err = member.stop()
 		} else {
 			kills++
-			err = member.kill()
+			member.kill()
 		}
 		if err != nil {
 			return failure(err)
@@ -205,9 +205,7 @@ func kills(ctx context.Context, l *lab, d time.Duration) *verdict {
 	}
 	for range n {
 		pause(ctx, min(max(d/n, 300*time.Millisecond), 3*time.Second))
-		if err := member.kill(); err != nil {
-			return failure(err)
-		}
+		member.kill()
 		if member, err = l.subscriber(ctx, "sub", "-queue", "q", "-in-flight", "8", "-work", "2ms"); err != nil {
 			return failure(err)
 		}

@@ -111,7 +111,9 @@ func (s *stage) judge() error {
 			}
 		}
 	}
-	fmt.Fprintf(s.out, "demo       %d orders published, %d lost\n", published, lost)
+	if _, err := fmt.Fprintf(s.out, "demo       %d orders published, %d lost\n", published, lost); err != nil {
+		return err
+	}
 	if lost > 0 {
 		return fmt.Errorf("%d orders were lost", lost)
 	}
@@ -154,7 +156,7 @@ func (s *stage) hear(who, line string) {
 func (s *stage) print(who, line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fmt.Fprintf(s.out, "%-10s %s\n", who, line)
+	fmt.Fprintf(s.out, "%-10s %s\n", who, line) //nolint:errcheck // the count at the end tells
 }
 
 // await waits until n orders had something happen to them.

@@ -52,8 +52,9 @@ func run(ctx context.Context, w io.Writer, namespace string, count int, every ti
 	defer ticker.Stop()
 	begin := time.Now().Unix()
 	for i := 1; count == 0 || i <= count; i++ {
-		if err := c.place(ctx, fmt.Sprintf("o-%d-%d", begin, i)); err != nil {
-			return ignoreInterrupt(ctx, err)
+		err := c.place(ctx, fmt.Sprintf("o-%d-%d", begin, i))
+		if err != nil && !errors.Is(err, context.Canceled) {
+			return err
 		}
 		select {
 		case <-ticker.C:
@@ -62,13 +63,6 @@ func run(ctx context.Context, w io.Writer, namespace string, count int, every ti
 		}
 	}
 	return nil
-}
-
-func ignoreInterrupt(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 // checkout takes orders.

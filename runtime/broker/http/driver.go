@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -203,10 +204,7 @@ func (d *Driver) renew(ctx context.Context, done chan struct{}) {
 
 func (d *Driver) renewAll(ctx context.Context) {
 	d.mu.Lock()
-	entries := make(map[Entry]time.Duration, len(d.entries))
-	for e, ttl := range d.entries {
-		entries[e] = ttl
-	}
+	entries := maps.Clone(d.entries)
 	d.mu.Unlock()
 	for e, ttl := range entries {
 		d.renewOne(ctx, e, ttl)

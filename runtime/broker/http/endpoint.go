@@ -90,7 +90,7 @@ func (ep *endpoint) deliver(ctx context.Context, m *outgoing, deadline time.Time
 		f.fly(ctx, deadline) // nobody else's: it may end with ctx, and needs no goroutine
 		return c.take(<-c.verdict)
 	default:
-		go f.flyAlone()
+		go f.flyAlone() //nolint:gosec,contextcheck // it carries messages of several callers and ends with the last
 	}
 	return ep.await(ctx, c, deadline, admitBy)
 }

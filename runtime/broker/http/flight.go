@@ -87,7 +87,7 @@ func (f *flight) fly(ctx context.Context, deadline time.Time) {
 	if err == nil {
 		err = errIncomplete
 	}
-	f.end(verdictFor(ctx, err))
+	f.end(verdictFor(ctx, err)) //nolint:contextcheck // the next flight is nobody's
 }
 
 // verdictFor says what an exchange that ended too early means for the messages
@@ -145,7 +145,7 @@ func (f *flight) converse(ctx context.Context, c *conn, deadline time.Time) (reu
 		return false, err
 	}
 	writeErr := c.write(f.endpoint.requestHead, f.body)
-	resp, err := c.answer() // a server may refuse a request that it has not read
+	resp, err := c.answer() //nolint:bodyclose // the connection is what is closed; a server may refuse a request that it has not read
 	if err != nil {
 		return false, c.explain(deadline, errors.Join(err, writeErr))
 	}
@@ -197,7 +197,7 @@ func (f *flight) read(ctx context.Context, c *conn, body io.Reader, deadline tim
 	for {
 		n, err := body.Read(buf[filled:])
 		filled += n
-		used, parseErr := f.results(buf[:filled])
+		used, parseErr := f.results(buf[:filled]) //nolint:contextcheck // as in fly
 		if parseErr != nil {
 			return parseErr
 		}

@@ -144,11 +144,13 @@ func parseFrame(b []byte) (*frame, error) {
 		return nil, err
 	}
 	f.messages = make([]message, 0, count)
-	err = eachField(b, f.set)
-	if err != nil {
+	if err := eachField(b, f.set); err != nil {
 		return nil, err
 	}
-	return f, f.check()
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // countMessages looks how many messages there are before there is memory for
@@ -190,6 +192,7 @@ func (f *frame) set(num protowire.Number, typ protowire.Type, value []byte, n ui
 			return err
 		}
 		f.messages = append(f.messages, m)
+	default: // a later version of the protocol
 	}
 	return nil
 }
@@ -243,10 +246,12 @@ func parseMessage(b []byte) (message, error) {
 			m.record.Header = append(m.record.Header, field)
 		case messageBody:
 			m.record.Body = b[value.from:value.to:value.to]
+		default: // a later version of the protocol
 		}
 		at = next
 	}
-	return m, m.check(total)
+	err = m.check(total)
+	return m, err
 }
 
 // messageText returns a string of b as far as strings are to be read from it,
@@ -264,6 +269,7 @@ func messageText(b []byte) (string, int, error) {
 			end = next
 		case messageID, messageKey:
 			end = next
+		default: // the body, or a later version of the protocol
 		}
 		at = next
 	}
@@ -300,6 +306,7 @@ func parseHeader(b []byte, text string) (broker.Field, error) {
 			f.Name = value.of(text)
 		case headerValue:
 			f.Value = value.of(text)
+		default: // a later version of the protocol
 		}
 		at = next
 	}

@@ -117,7 +117,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("text/plain", []byte("hello"))
 	d := NewDriver()
 	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
-		r := httptest.NewRequest(http.MethodPost, DeliverPath, bytes.NewReader(body))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, DeliverPath, bytes.NewReader(body))
 		r.Header["Content-Type"] = []string{contentType}
 		w := httptest.NewRecorder()
 		d.Handler().ServeHTTP(w, r)

@@ -126,6 +126,7 @@ func (l *leg) try(ctx context.Context, ep *endpoint, route *route) (ended bool, 
 		return true, l.refused(v.err)
 	case cut:
 		l.uncertain, l.sticky = true, ep
+	case unsent, leaving, full, failed:
 	}
 	l.last = v.err
 	switch {

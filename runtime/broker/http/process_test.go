@@ -191,7 +191,7 @@ func startChild(t *testing.T) *parent {
 		p.read(out)
 	}()
 	t.Cleanup(func() {
-		in.Close()
+		in.Close() //nolint:errcheck // the child sees it, or has ended
 		<-read
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("child: %v", err)

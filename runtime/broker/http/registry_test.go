@@ -130,16 +130,18 @@ func TestRegistryRefusesNonsense(t *testing.T) {
 
 func TestRegistryWatchEndsWithItsContext(t *testing.T) {
 	for name, open := range registries(t) {
-		r := open()
-		v, err := r.Lookup(t.Context(), topicName)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
-		defer cancel()
-		if err := r.Watch(ctx, topicName, v); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%s: got %v, want DeadlineExceeded", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			r := open()
+			v, err := r.Lookup(t.Context(), topicName)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+			defer cancel()
+			if err := r.Watch(ctx, topicName, v); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v, want DeadlineExceeded", err)
+			}
+		})
 	}
 }
 

@@ -64,7 +64,8 @@ func (p *publisher) route(ctx context.Context, name string) (*topic, *route, err
 		return nil, &route{view: view}, nil // nothing is kept for topics that nobody subscribes to
 	}
 	t := p.topic(name)
-	return t, t.routeOf(view), nil
+	r := t.routeOf(view)
+	return t, r, nil
 }
 
 func (p *publisher) knows(name string) bool {

@@ -43,7 +43,7 @@ func post(t *testing.T, address, contentType, body string) *http.Response {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { resp.Body.Close() })
+	t.Cleanup(func() { resp.Body.Close() }) //nolint:errcheck // a test
 	return resp
 }
 
@@ -70,7 +70,7 @@ func TestRequestsAreRefused(t *testing.T) {
 		"JSON":                 {"application/json", good, 415},
 		"no content type":      {"", good, 415},
 	} {
-		resp := post(t, b.Address(), c.contentType, c.body)
+		resp := post(t, b.Address(), c.contentType, c.body) //nolint:bodyclose // post sees to it
 		if resp.StatusCode != c.want {
 			t.Errorf("%s: got %s, want %d", name, resp.Status, c.want)
 		}
@@ -83,7 +83,7 @@ func TestRequestsAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp.Body.Close()
+	resp.Body.Close() //nolint:errcheck // a test
 	if resp.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("GET: got %s, want 405", resp.Status)
 	}
@@ -100,9 +100,9 @@ func TestReplayIsHandledOnce(t *testing.T) {
 		return nil
 	}, broker.Queue("billing"))
 	for range 3 {
-		resp := post(t, b.Address(), frameType, frameOf("orders", "billing", "", "1", "x"))
+		resp := post(t, b.Address(), frameType, frameOf("orders", "billing", "", "1", "x")) //nolint:bodyclose // post sees to it
 		got, err := io.ReadAll(resp.Body)
-		if want := "\x03\x10\xc8\x01"; err != nil || resp.StatusCode != 200 || string(got) != want {
+		if want := "\x03\x10\xc8\x01"; err != nil || resp.StatusCode != http.StatusOK || string(got) != want {
 			t.Errorf("got %s %x, %v, want 200 %x", resp.Status, got, err, want)
 		}
 	}
@@ -119,12 +119,12 @@ func TestLargeBodiesAreRefusedUnread(t *testing.T) {
 		"411": "Transfer-Encoding: chunked\r\n",
 	} {
 		c := dial(t, b)
-		fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\n%s\r\n", httpbroker.DeliverPath, frameType, head)
+		fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\n%s\r\n", httpbroker.DeliverPath, frameType, head) //nolint:errcheck // the answer tells
 		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp.Body.Close()
+		resp.Body.Close() //nolint:errcheck // a test
 		if !strings.HasPrefix(resp.Status, name) {
 			t.Errorf("%q: got %s, want %s", head, resp.Status, name)
 		}
@@ -137,7 +137,7 @@ func dial(t *testing.T, b *broker.Engine) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() { c.Close() }) //nolint:errcheck // a test
 	return c
 }
 
@@ -152,12 +152,12 @@ func TestOpenConnectionsAreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprint(c, "POST / HTTP/1.1\r\nHo")
+		fmt.Fprint(c, "POST / HTTP/1.1\r\nHo") //nolint:errcheck // it may be closed by now
 		conns = append(conns, c)
 	}
 	closed := 0
 	for i := len(conns) - 1; i >= limit; i-- {
-		conns[i].SetReadDeadline(time.Now().Add(long))
+		conns[i].SetReadDeadline(time.Now().Add(long)) //nolint:errcheck // the read tells
 		if _, err := conns[i].Read(make([]byte, 1)); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			closed++
 		}
@@ -169,7 +169,7 @@ func TestOpenConnectionsAreBounded(t *testing.T) {
 		t.Errorf("memory grew by %d bytes", grown)
 	}
 	for _, c := range conns {
-		c.Close()
+		c.Close() //nolint:errcheck // a test
 	}
 }
 
@@ -260,7 +260,7 @@ func (brokenBody) Close() error             { return nil }
 
 func TestPanicIsAnswered500(t *testing.T) {
 	d := httpbroker.NewDriver()
-	req := httptest.NewRequest(http.MethodPost, httpbroker.DeliverPath, brokenBody{})
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, httpbroker.DeliverPath, brokenBody{})
 	req.ContentLength = 10
 	req.Header.Set("Content-Type", frameType)
 	w := httptest.NewRecorder()
