@@ -137,8 +137,10 @@ func (b *backlog) send(p *publisher) {
 		if p.life.Err() != nil {
 			return // what is left was reported
 		}
-		if err != nil && !errors.Is(err, errRejected) {
-			continue // looking up the members failed; it is tried again
+		if err != nil && !errors.Is(err, errRejected) { // looking up the members failed
+			l.failures++
+			p.pause(backoff(l.failures))
+			continue
 		}
 		if err != nil {
 			p.options.logger().Error("httpbroker: accepted message was rejected", "topic", b.queue.topic.name,
@@ -146,6 +148,16 @@ func (b *backlog) send(p *publisher) {
 		}
 		b.remove()
 		p.backlogs.give(int64(len(l.message.encoded)))
+	}
+}
+
+// pause waits for a while, or until the publisher ends.
+func (p *publisher) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.closed:
 	}
 }
 

@@ -31,11 +31,11 @@ type conn struct {
 	reused    bool
 }
 
-// dialError is an error before anything was written.
-type dialError struct{ err error }
+// unsentError is an error before anything was written.
+type unsentError struct{ err error }
 
-func (e *dialError) Error() string { return e.err.Error() }
-func (e *dialError) Unwrap() error { return e.err }
+func (e *unsentError) Error() string { return e.err.Error() }
+func (e *unsentError) Unwrap() error { return e.err }
 
 // dial connects to an address, if a member may have it.
 func (p *publisher) dial(ctx context.Context, address string) (*conn, error) {
@@ -45,12 +45,12 @@ func (p *publisher) dial(ctx context.Context, address string) (*conn, error) {
 	}
 	c, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, &dialError{err}
+		return nil, &unsentError{err}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ending {
-		return nil, &dialError{errors.Join(errPublisherClosed, c.Close())}
+		return nil, &unsentError{errors.Join(errPublisherClosed, c.Close())}
 	}
 	p.conns[c] = struct{}{}
 	return &conn{Conn: c, publisher: p, reader: bufio.NewReader(c)}, nil
@@ -126,8 +126,11 @@ func (c *conn) write(head string, body []byte) error {
 	b = strconv.AppendInt(b, int64(len(body)), 10)
 	b = append(b, "\r\n\r\n"...)
 	b = append(b, body...)
-	_, err := c.Write(b)
+	n, err := c.Write(b)
 	bodies.put(b)
+	if err != nil && n == 0 {
+		return &unsentError{err}
+	}
 	return err
 }
 
@@ -142,14 +145,13 @@ func (c *conn) answer() (*http.Response, error) {
 	return http.ReadResponse(c.reader, nil)
 }
 
-// refusalOf returns the error that an answer to a whole request is.
-func refusalOf(resp *http.Response) error {
+// refusalOf returns the error that an answer to a whole request is, and whether
+// it was read to its end.
+func refusalOf(resp *http.Response) (complete bool, err error) {
 	reason, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusalBytes))
-	if err != nil {
-		reason = nil
-	}
+	complete = err == nil && len(reason) < maxRefusalBytes
 	reason = reason[:min(len(reason), maxReasonBytes)]
-	return &refusalError{statusError{resp.StatusCode, printable(reason)}, kindOf(resp.StatusCode)}
+	return complete, &refusalError{statusError{resp.StatusCode, printable(reason)}, kindOf(resp.StatusCode)}
 }
 
 // printable keeps of a text what can do no harm in a log.

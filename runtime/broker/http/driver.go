@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,8 +35,9 @@ type Driver struct {
 	address   string // that others reach
 	publisher *publisher
 	stopRenew context.CancelFunc
-	renewed   chan struct{}           // closed when renewing has ended
-	entries   map[Entry]time.Duration // to renew, with their time to live
+	renewed   chan struct{} // closed when renewing has ended
+	renewing  sync.Mutex    // held while an entry is renewed or withdrawn
+	entries   map[Entry]*renewal
 }
 
 var (
@@ -43,9 +45,15 @@ var (
 	_ broker.Configurer = (*Driver)(nil)
 )
 
+// renewal is an entry that is kept known. Renewing guards it.
+type renewal struct {
+	ttl   time.Duration
+	users int // subscriptions and declarations
+}
+
 // NewDriver returns a driver that is not connected.
 func NewDriver() *Driver {
-	d := &Driver{options: defaultOptions(), hasher: newHasher(), entries: make(map[Entry]time.Duration)}
+	d := &Driver{options: defaultOptions(), hasher: newHasher(), entries: make(map[Entry]*renewal)}
 	d.server = newServer(d)
 	return d
 }
@@ -166,7 +174,13 @@ func (d *Driver) announce(ctx context.Context, s *source) error {
 			return err
 		}
 	}
-	return d.register(ctx, s.entry, MemberTTL)
+	err := d.register(ctx, s.entry, MemberTTL)
+	if err != nil && s.entry.Queue != "" {
+		d.renewing.Lock()
+		defer d.renewing.Unlock()
+		d.release(Entry{Topic: s.entry.Topic, Queue: s.entry.Queue})
+	}
+	return err
 }
 
 // register enters an entry and renews it from now on.
@@ -174,17 +188,37 @@ func (d *Driver) register(ctx context.Context, e Entry, ttl time.Duration) error
 	if err := d.registry.Register(ctx, e, ttl); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.entries[e] = ttl
+	d.renewing.Lock()
+	defer d.renewing.Unlock()
+	if d.entries[e] == nil {
+		d.entries[e] = &renewal{ttl: ttl}
+	}
+	d.entries[e].users++
 	return nil
 }
 
+// deregister withdraws a source. Its queue stays known, for the rest of its time
+// to live unless somebody else renews it.
 func (d *Driver) deregister(ctx context.Context, s *source) error {
-	d.mu.Lock()
-	delete(d.entries, s.entry)
-	d.mu.Unlock()
+	d.renewing.Lock()
+	defer d.renewing.Unlock()
+	d.release(s.entry)
+	if s.entry.Queue != "" {
+		d.release(Entry{Topic: s.entry.Topic, Queue: s.entry.Queue})
+	}
 	return d.registry.Deregister(ctx, s.entry)
+}
+
+// release renews an entry no more when nobody here uses it. The caller holds
+// renewing.
+func (d *Driver) release(e Entry) {
+	r := d.entries[e]
+	if r == nil {
+		return
+	}
+	if r.users--; r.users == 0 {
+		delete(d.entries, e)
+	}
 }
 
 // renew keeps what was registered known until ctx ends.
@@ -203,22 +237,23 @@ func (d *Driver) renew(ctx context.Context, done chan struct{}) {
 }
 
 func (d *Driver) renewAll(ctx context.Context) {
-	d.mu.Lock()
-	entries := maps.Clone(d.entries)
-	d.mu.Unlock()
-	for e, ttl := range entries {
-		d.renewOne(ctx, e, ttl)
+	d.renewing.Lock()
+	entries := slices.Collect(maps.Keys(d.entries))
+	d.renewing.Unlock()
+	for _, e := range entries {
+		d.renewOne(ctx, e)
 	}
 }
 
 // renewOne renews an entry, unless it was withdrawn meanwhile.
-func (d *Driver) renewOne(ctx context.Context, e Entry, ttl time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if _, ok := d.entries[e]; !ok {
+func (d *Driver) renewOne(ctx context.Context, e Entry) {
+	d.renewing.Lock()
+	defer d.renewing.Unlock()
+	r := d.entries[e]
+	if r == nil {
 		return
 	}
-	if err := d.registry.Register(ctx, e, ttl); err != nil && ctx.Err() == nil {
+	if err := d.registry.Register(ctx, e, r.ttl); err != nil && ctx.Err() == nil {
 		d.options.logger().Warn("httpbroker: registration not renewed; will try again",
 			slog.String("topic", e.Topic), slog.String("queue", e.Queue), slog.Any("error", err))
 	}
@@ -229,8 +264,8 @@ func (d *Driver) Close(ctx context.Context) error {
 	d.stopRenew()
 	<-d.renewed
 	err := errors.Join(d.publisher.close(ctx), d.server.shutdown(ctx), d.cut())
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.renewing.Lock()
+	defer d.renewing.Unlock()
 	clear(d.entries)
 	return err
 }

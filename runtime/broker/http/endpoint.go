@@ -83,10 +83,11 @@ func (ep *endpoint) deliver(ctx context.Context, m *outgoing, deadline time.Time
 		ep.ahead--
 	}
 	f := ep.depart()
+	alone := f != nil && len(f.calls) == 1 && f.calls[0] == c
 	ep.mu.Unlock()
 	switch {
 	case f == nil:
-	case len(f.calls) == 1 && f.calls[0] == c && admitBy == nil:
+	case alone && admitBy == nil:
 		f.fly(ctx, deadline) // nobody else's: it may end with ctx, and needs no goroutine
 		return c.take(<-c.verdict)
 	default:

@@ -96,8 +96,8 @@ func verdictFor(ctx context.Context, err error) verdict {
 	if bad, ok := errors.AsType[*refusalError](err); ok {
 		return verdict{bad.kind, err}
 	}
-	if dial, ok := errors.AsType[*dialError](err); ok {
-		return verdict{unsent, dial}
+	if early, ok := errors.AsType[*unsentError](err); ok {
+		return verdict{unsent, early}
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
@@ -142,23 +142,26 @@ func (f *flight) exchangeOn(ctx context.Context, c *conn, deadline time.Time) er
 
 func (f *flight) converse(ctx context.Context, c *conn, deadline time.Time) (reusable bool, err error) {
 	if err := c.await(ctx, deadline); err != nil {
-		return false, err
+		return false, &unsentError{err}
 	}
 	writeErr := c.write(f.endpoint.requestHead, f.body)
+	if _, ok := errors.AsType[*unsentError](writeErr); ok && !c.reused {
+		return false, writeErr
+	}
 	resp, err := c.answer() //nolint:bodyclose // the connection is what is closed; a server may refuse a request that it has not read
 	if err != nil {
 		return false, c.explain(deadline, errors.Join(err, writeErr))
 	}
-	if resp.StatusCode != http.StatusOK {
-		return false, refusalOf(resp)
-	}
-	if resp.Header.Get("Content-Type") != resultType {
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		reusable, err = refusalOf(resp)
+	case resp.Header.Get("Content-Type") != resultType:
 		return false, errProtocol
+	default:
+		err = c.explain(deadline, f.read(ctx, c, resp.Body, deadline))
+		reusable = err == nil
 	}
-	if err := f.read(ctx, c, resp.Body, deadline); err != nil {
-		return false, c.explain(deadline, err)
-	}
-	return !resp.Close && writeErr == nil, nil
+	return reusable && !resp.Close && writeErr == nil, err
 }
 
 // await gives the member time for the next part of its answer.
@@ -173,7 +176,7 @@ func (c *conn) await(ctx context.Context, deadline time.Time) error {
 	return ctx.Err() // after it: were ctx to end now, its function would set another deadline
 }
 
-// explain gives the end of a deadline its name.
+// explain gives the end of a deadline its name. It returns nil when err is nil.
 func (c *conn) explain(deadline time.Time, err error) error {
 	timeout, ok := errors.AsType[interface {
 		error

@@ -42,10 +42,10 @@ type delivery struct {
 	identity   identity
 	identified bool
 	digest     uint64
-	accepted   bool   // its publisher was told 202 and waits no more
-	sequence   uint64 // place in the order of arrival
-	began      time.Time
-	room       *room // that its request takes
+	accepted   bool      // its publisher was told 202 and waits no more
+	sequence   uint64    // place in the order of arrival
+	began      time.Time // when it was first loaded
+	room       *room     // that its request takes
 
 	waiting waiter   // for its result
 	more    []waiter // that came later
@@ -71,13 +71,12 @@ func (d *delivery) tell(status int, reason string) {
 // for, and returns the results of those that end at once.
 func (s *source) take(f *frame, a *answer, r *room) []result {
 	hashes := s.driver.hasher
-	now := time.Now()
 	var ended []result
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	full := false
 	for i := range f.messages {
-		d := &delivery{message: f.messages[i], accepted: f.level == Accepted, began: now, room: r}
+		d := &delivery{message: f.messages[i], accepted: f.level == Accepted, room: r}
 		if d.identity, d.identified = hashes.identity(&d.message); d.identified {
 			d.digest = hashes.digest(&d.message)
 		}
@@ -189,7 +188,11 @@ func (s *source) receive(buf []broker.Raw) (int, error) {
 
 // Load implements [broker.Source].
 func (s *source) Load(r *broker.Raw) (broker.Record, error) {
-	return deliveryOf(r).record, nil
+	d := deliveryOf(r)
+	if d.began.IsZero() {
+		d.began = time.Now()
+	}
+	return d.record, nil
 }
 
 func deliveryOf(r *broker.Raw) *delivery {
@@ -229,8 +232,10 @@ func (s *source) settle(d *delivery, status int, reason string) {
 		}
 	}
 	s.mu.Unlock()
-	if slow := time.Since(d.began) > patience; slow != s.slow.Load() {
-		s.slow.Store(slow)
+	if !d.began.IsZero() {
+		if slow := time.Since(d.began) > patience; slow != s.slow.Load() {
+			s.slow.Store(slow)
+		}
 	}
 	d.tell(status, reason)
 	d.room.release()
