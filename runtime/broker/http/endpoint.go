@@ -14,9 +14,10 @@ const (
 	maxBatchMessages = 256
 	maxBatchBytes    = 1 << 20
 
-	// maxAhead bounds the requests whose messages are not all admitted. A second one
-	// leaves when there is a crowd, so that the member has work while answers travel.
-	maxAhead = 2
+	// maxAhead bounds the requests whose messages are not all admitted. Beside the
+	// first one, another leaves for each crowd that waits, so that the member has work
+	// while answers travel.
+	maxAhead = 3
 	crowd    = 16
 
 	// maxFlights bounds the requests to one member whose messages are not all
