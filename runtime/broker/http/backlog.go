@@ -29,17 +29,11 @@ type backlog struct {
 
 // accept returns when a member of the queue has the message, or the backlog.
 func (b *backlog) accept(ctx context.Context, l *leg) error {
-	if b.isEmpty() {
-		if err := b.queue.turns.take(ctx, l.message.key, l.deadline); err != nil {
-			return err
-		}
-		defer b.queue.turns.give(l.message.key)
-		taken, err := b.direct(ctx, l)
-		if taken || err != nil {
-			return err
-		}
+	taken, err := b.direct(ctx, l)
+	if taken || err != nil {
+		return err
 	}
-	return b.keep(ctx, l)
+	return b.keep(ctx, l) // without the turn of the key, which those in the backlog may need
 }
 
 func (b *backlog) isEmpty() bool {
@@ -48,9 +42,17 @@ func (b *backlog) isEmpty() bool {
 	return len(b.waiting) == 0
 }
 
-// direct asks members, and reports whether one has the message. Full ones are
-// waited for; when none can be reached it is the backlog's turn.
+// direct asks members while the backlog is empty, and reports whether one has the
+// message. Full ones are waited for; when none can be reached it is the backlog's
+// turn.
 func (b *backlog) direct(ctx context.Context, l *leg) (bool, error) {
+	if !b.isEmpty() {
+		return false, nil
+	}
+	if err := b.queue.turns.take(ctx, l.message.key, l.deadline); err != nil {
+		return false, err
+	}
+	defer b.queue.turns.give(l.message.key)
 	for b.isEmpty() {
 		ep, route, err := l.choose(ctx)
 		if ep == nil || err != nil {
@@ -122,68 +124,6 @@ func (b *backlog) add(l *leg) bool {
 	return true
 }
 
-// send empties the backlog in its order.
-func (b *backlog) send(p *publisher) {
-	for {
-		l := b.first()
-		if l == nil {
-			return
-		}
-		err := b.queue.turns.take(p.life, l.message.key, l.deadline)
-		if err == nil {
-			err = l.runQueue(p.life)
-			b.queue.turns.give(l.message.key)
-		}
-		if p.life.Err() != nil {
-			return // what is left was reported
-		}
-		if err != nil && !errors.Is(err, errRejected) { // looking up the members failed
-			l.failures++
-			p.pause(backoff(l.failures))
-			continue
-		}
-		if err != nil {
-			p.options.logger().Error("httpbroker: accepted message was rejected", "topic", b.queue.topic.name,
-				"queue", b.queue.name, "key", l.message.key, "error", err)
-		}
-		b.remove()
-		p.backlogs.give(int64(len(l.message.encoded)))
-	}
-}
-
-// pause waits for a while, or until the publisher ends.
-func (p *publisher) pause(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-p.closed:
-	}
-}
-
-// first returns the oldest message, or ends the sending.
-func (b *backlog) first() *leg {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.waiting) > 0 {
-		return b.waiting[0]
-	}
-	b.sending = false
-	b.waiting = nil
-	if b.empty != nil {
-		close(b.empty)
-		b.empty = nil
-	}
-	return nil
-}
-
-func (b *backlog) remove() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.waiting[0] = nil
-	b.waiting = b.waiting[1:]
-}
-
 // drained returns a channel that is closed when nothing waits.
 func (b *backlog) drained() <-chan struct{} {
 	b.mu.Lock()
@@ -202,80 +142,4 @@ func (b *backlog) len() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.waiting)
-}
-
-// begin lets a goroutine begin that close waits for, unless it has begun to.
-func (p *publisher) begin() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ending {
-		return false
-	}
-	p.running.Add(1)
-	return true
-}
-
-// flush waits until all backlogs are empty, and reports what is left when ctx
-// ends.
-func (p *publisher) flush(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, p.options.flushTimeout)
-	defer cancel()
-	var errs []error
-	for _, q := range p.allQueues() {
-		select {
-		case <-q.backlog.drained():
-			continue
-		default:
-		}
-		select {
-		case <-q.backlog.drained():
-		case <-ctx.Done():
-			if n := q.backlog.len(); n > 0 {
-				errs = append(errs, fmt.Errorf("%w: %d messages of %q found no member of queue %q", ErrLost, n, q.topic.name, q.name))
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (p *publisher) allQueues() []*queue {
-	p.mu.Lock()
-	topics := make([]*topic, 0, len(p.topics))
-	for _, t := range p.topics {
-		topics = append(topics, t)
-	}
-	p.mu.Unlock()
-	var queues []*queue
-	for _, t := range topics {
-		t.mu.Lock()
-		for _, q := range t.queues {
-			queues = append(queues, q)
-		}
-		t.mu.Unlock()
-	}
-	return queues
-}
-
-// handOver gives a message that was accepted here, and not handled, to another
-// member of its queue. It may exceed the bounds of the backlog, since it was
-// within those of the source.
-func (p *publisher) handOver(e Entry, m *message) {
-	if e.Queue == "" {
-		return // the copy of a subscription that has ended
-	}
-	t := p.topic(e.Topic)
-	t.mu.Lock()
-	q := t.queue(e.Queue)
-	t.mu.Unlock()
-	id, _ := m.record.Get(idHeader)
-	choice := m.record.Key
-	if choice == "" {
-		choice = m.id + id
-	}
-	out := &outgoing{choice: choice, key: m.record.Key, encoded: appendMessage(nil, m.id, &m.record)}
-	p.backlogs.force(int64(len(out.encoded)))
-	if !q.backlog.add(&leg{publisher: p, topic: t, queue: q, message: out, deadline: farFuture()}) {
-		p.options.logger().Error("httpbroker: accepted message is lost", "topic", e.Topic, "queue", e.Queue, "key", m.record.Key,
-			"since", time.Now())
-	}
 }

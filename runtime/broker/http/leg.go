@@ -210,14 +210,21 @@ func (l *leg) wait(ctx context.Context, route *route) error {
 		return fmt.Errorf("%w: too many messages wait for a member", broker.ErrBackpressure)
 	}
 	defer l.publisher.waiting.give(size)
+	delay, mended := route.wait(l.queue)
+	return l.pause(ctx, route, delay, mended)
+}
+
+// wait returns how long no member of a queue may be asked, and what tells of one
+// that may be sooner.
+func (r *route) wait(q *queue) (time.Duration, <-chan struct{}) {
 	delay := publishTimeout
 	var mended <-chan struct{}
-	for _, ep := range route.members(l.queue) {
+	for _, ep := range r.members(q) {
 		at, c := ep.health.wait()
 		delay = min(delay, max(0, time.Until(at)))
 		mended = c // with several members the time tells soon enough
 	}
-	return l.pause(ctx, route, delay, mended)
+	return delay, mended
 }
 
 // pause waits for a while, or until something has changed.
