@@ -47,18 +47,18 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if text, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w: %s", err, text)
 	}
-	s := &stage{dir: dir, namespace: fmt.Sprintf("demo-%d", os.Getpid()), out: out, seen: make(map[string]int), news: make(chan struct{}, 1)}
+	s := &stage{dir: dir, out: out, seen: make(map[string]int), news: make(chan struct{}, 1)}
 	return s.play(ctx)
 }
 
 // stage is where the processes run.
 type stage struct {
-	dir, namespace string
-	out            io.Writer
-	mu             sync.Mutex
-	seen           map[string]int // lines by verb and order
-	news           chan struct{}  // has room for one
-	printing       sync.WaitGroup
+	dir      string
+	out      io.Writer
+	mu       sync.Mutex
+	seen     map[string]int // lines by verb and order
+	news     chan struct{}  // has room for one
+	printing sync.WaitGroup
 }
 
 func (s *stage) play(ctx context.Context) error {
@@ -122,12 +122,13 @@ func (s *stage) judge() error {
 
 // start runs a program and prints what it says.
 func (s *stage) start(ctx context.Context, name string, args ...string) (*exec.Cmd, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.dir, name), append(args, "-namespace", s.namespace)...) //nolint:gosec // the words are ours
+	cmd := exec.CommandContext(ctx, filepath.Join(s.dir, name), args...) //nolint:gosec // the words are ours
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	cmd.Stdout = write
+	cmd.Env = append(os.Environ(), "TMPDIR="+s.dir) // where the two find each other, and nobody else
 	if err := errors.Join(cmd.Start(), write.Close()); err != nil {
 		return nil, err
 	}

@@ -29,10 +29,9 @@ import (
 func main() {
 	count := flag.Int("count", 0, "orders to publish (0: until interrupted)")
 	every := flag.Duration("every", 500*time.Millisecond, "time between orders")
-	namespace := flag.String("namespace", httpbroker.DefaultNamespace, "which processes find each other")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, *namespace, *count, *every)
+	err := run(ctx, os.Stdout, *count, *every)
 	stop()
 	if err != nil {
 		log.Fatal(err)
@@ -40,9 +39,9 @@ func main() {
 }
 
 // run publishes orders until there were enough, or ctx ends.
-func run(ctx context.Context, w io.Writer, namespace string, count int, every time.Duration) (err error) {
+func run(ctx context.Context, w io.Writer, count int, every time.Duration) (err error) {
 	out := log.New(w, "", 0)
-	b := httpbroker.New(httpbroker.Namespace(namespace), broker.WithHooks(broker.Hooks{Connected: func(string, bool) {}}))
+	b := httpbroker.New(broker.WithHooks(broker.Hooks{Connected: func(string, bool) {}}))
 	if err := b.Connect(ctx); err != nil {
 		return err
 	}

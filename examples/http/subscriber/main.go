@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"io"
 	"log"
 	"os"
@@ -17,10 +16,8 @@ import (
 )
 
 func main() {
-	namespace := flag.String("namespace", httpbroker.DefaultNamespace, "which processes find each other")
-	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, *namespace)
+	err := run(ctx, os.Stdout)
 	stop()
 	if err != nil {
 		log.Fatal(err)
@@ -28,9 +25,9 @@ func main() {
 }
 
 // run handles orders until ctx ends.
-func run(ctx context.Context, w io.Writer, namespace string) error {
+func run(ctx context.Context, w io.Writer) error {
 	out := log.New(w, "", 0)
-	server := event.NewServer(httpbroker.New(httpbroker.Namespace(namespace)), "billing")
+	server := event.NewServer(httpbroker.New(), "billing")
 	err := ordersv1.SubscribeOrderCreated(server, func(_ context.Context, e *ordersv1.OrderCreated) error {
 		out.Printf("handled   %s", e.GetOrderId())
 		return nil

@@ -55,7 +55,8 @@ func bareSender(tb testing.TB, callers int, body []byte) sender {
 // brokerSender publishes an event with the headers that the event layer sets.
 func brokerSender(tb testing.TB, body []byte, handled *atomic.Int64, opts ...broker.Option) sender {
 	tb.Helper()
-	registry, err := httpbroker.NewDirectoryRegistry(fmt.Sprint("bench-", time.Now().UnixNano()))
+	tb.Setenv("TMPDIR", tb.TempDir())
+	registry, err := httpbroker.NewDirectoryRegistry("bench")
 	if err != nil {
 		tb.Fatal(err)
 	}
