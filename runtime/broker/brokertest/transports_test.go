@@ -19,6 +19,7 @@ func TestTransports(t *testing.T) {
 	for name, change := range map[string]func(*lab){
 		"lease and lossy link":            func(l *lab) { lease(l); lossyLink(l) },
 		"log":                             contiguous,
+		"waits":                           waits,
 		"prefetching":                     prefetching,
 		"least capability and lower case": func(l *lab) { lowerCase(l); leastCapable(l) },
 	} {
@@ -96,7 +97,7 @@ func lowerCase(l *lab) {
 }
 
 // leaseTime is long enough for a busy machine to extend in time.
-const leaseTime = 400 * time.Millisecond
+const leaseTime = time.Second
 
 // lease delivers again what was not extended in time, as JetStream and Redis.
 func lease(l *lab) {
