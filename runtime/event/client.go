@@ -95,17 +95,14 @@ func (c *Client) prepare(ctx context.Context, p *publication, s *Spec, m proto.M
 	if id == "" && c.options.newID != nil {
 		id = c.options.newID()
 	}
-	if s.Headers != nil {
-		s.Headers(m, HeaderSetter{&p.headers})
+	if s.Fields != nil {
+		s.Fields(m, &p.fields)
 	}
 	p.stamp(id, c.options.now())
 	p.headers.set(headerSource, c.source)
 	p.headers.set(headerType, s.Type)
 	p.headers.set(headerContentType, string(c.options.codec))
 	p.record.Header = p.headers
-	if s.Key != nil {
-		p.record.Key = s.Key(m)
-	}
 	var err error
 	p.record.Body, err = c.options.codec.appendBody(p.record.Body, m)
 	return err

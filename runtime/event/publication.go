@@ -20,11 +20,16 @@ type publication struct {
 	topic   string
 	headers headers
 	record  broker.Record // without its headers until it is complete
+	fields  Fields        // sets key and headers here
 	entropy entropy
 	scratch [80]byte // id and time
 }
 
-func newPublication() *publication { return &publication{headers: make(headers, 0, 8)} }
+func newPublication() *publication {
+	p := &publication{headers: make(headers, 0, 8)}
+	p.fields.publication = p
+	return p
+}
 
 // stamp sets id and time; an empty id becomes a UUID. What it writes itself
 // shares one string.

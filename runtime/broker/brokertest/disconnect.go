@@ -81,33 +81,10 @@ func (e *env) disconnectWhilePublishing() {
 	topic, in, watcher, b := e.topic("t"), e.inbox(nil), e.connect(), e.connect()
 	e.subscribe(watcher, topic, in, broker.Queue(e.queue("q")), broker.MaxInFlight(8))
 	const publishers = 8
-	var (
-		wg              sync.WaitGroup
-		mu              sync.Mutex
-		accepted, never []string
-	)
+	var wg sync.WaitGroup
+	var told verdicts
 	for p := range publishers {
-		key := fmt.Sprint("key", p)
-		wg.Go(func() {
-			for i := 0; ; i++ {
-				id := fmt.Sprint(key, "-", i)
-				err := b.Publish(e.Context(), topic, message(key, id))
-				mu.Lock()
-				switch {
-				case err == nil:
-					accepted = append(accepted, id)
-				case isNotDelivered(err):
-					never = append(never, id)
-				}
-				mu.Unlock()
-				if err != nil {
-					if !errors.Is(err, broker.ErrClosed) {
-						e.Errorf("publish while disconnecting: got %v, want ErrClosed", err)
-					}
-					return
-				}
-			}
-		})
+		wg.Go(func() { e.publishUntilClosed(b, topic, fmt.Sprint("key", p), &told) })
 	}
 	in.awaitHandled(100)
 	e.must("disconnect", b.Disconnect(e.within(e.Deadline)))
@@ -117,15 +94,48 @@ func (e *env) disconnectWhilePublishing() {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for _, id := range accepted {
+	for _, id := range told.accepted {
 		if !in.done[id] {
 			e.Errorf("%q was accepted and is lost", id)
 		}
 	}
-	for _, id := range never {
+	for _, id := range told.never {
 		if in.done[id] {
 			e.Errorf("%q was delivered, although its Publish had certainly failed", id)
 		}
+	}
+}
+
+// verdicts is what publishers were told of their messages.
+type verdicts struct {
+	mu              sync.Mutex
+	accepted, never []string
+}
+
+func (v *verdicts) note(id string, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch {
+	case err == nil:
+		v.accepted = append(v.accepted, id)
+	case isNotDelivered(err):
+		v.never = append(v.never, id)
+	}
+}
+
+// publishUntilClosed publishes messages of one key until b is disconnected.
+func (e *env) publishUntilClosed(b broker.Broker, topic, key string, told *verdicts) {
+	for i := 0; ; i++ {
+		id := fmt.Sprint(key, "-", i)
+		err := b.Publish(e.Context(), topic, message(key, id))
+		told.note(id, err)
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, broker.ErrClosed) {
+			e.Errorf("publish while disconnecting: got %v, want ErrClosed", err)
+		}
+		return
 	}
 }
 

@@ -100,11 +100,11 @@ func (e *env) letterExceedsLimits() {
 // so that no dead letter can be published, and one that can as its successor.
 func (e *env) letterRepeats() {
 	topic, dead, queue, publisher := e.topic("t"), e.topic("dead"), e.queue("q"), e.connect()
-	poisonous := func(_ context.Context, c call) error {
+	poisonous := func(ctx context.Context, c call) error {
 		if c.key == "poison" {
 			return broker.Permanent(errFailed)
 		}
-		return failTimes(30)(nil, c) //nolint:staticcheck // it has no use for a context
+		return failTimes(30)(ctx, c)
 	}
 	first, second, letters := e.inbox(poisonous), e.inbox(poisonous), e.inbox(nil)
 	sub := e.subscribe(e.connect(broker.MaxMessageBytes(64)), topic, first, broker.Queue(queue), broker.DeadLetter(dead))

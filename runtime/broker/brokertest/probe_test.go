@@ -16,7 +16,7 @@ import (
 type probe struct {
 	testing.TB
 	name   string
-	ctx    context.Context //nolint:containedctx // TB.Context returns it
+	ctx    context.Context
 	cancel context.CancelFunc
 
 	mu              sync.Mutex

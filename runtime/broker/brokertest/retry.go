@@ -35,9 +35,10 @@ func (e *env) backoffGrows() {
 	e.publish(b, topic, message("k", "later"))
 	in.awaitHandled(1)
 	calls := in.snapshot()
-	for i, least := range []time.Duration{10, 15, 30, 30} { // three quarters of the doubled ones, for jitter
-		if got := calls[i+1].began.Sub(calls[i].began); got < least*time.Millisecond {
-			e.Errorf("delay after failure %d: got %v, want at least %v", i+1, got, least*time.Millisecond)
+	for i, milliseconds := range []int{10, 15, 30, 30} { // three quarters of the doubled ones, for jitter
+		least := time.Duration(milliseconds) * time.Millisecond
+		if got := calls[i+1].began.Sub(calls[i].began); got < least {
+			e.Errorf("delay after failure %d: got %v, want at least %v", i+1, got, least)
 		}
 	}
 }
@@ -97,7 +98,7 @@ func (e *env) dropAfter() {
 // other keys must not.
 func (e *env) retryHoldsKey() {
 	b, topic, g := e.connect(), e.topic("t"), e.gate()
-	in := e.inbox(func(ctx context.Context, c call) error {
+	in := e.inbox(func(_ context.Context, c call) error {
 		select {
 		case <-g.open:
 			return nil

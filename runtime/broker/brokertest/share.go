@@ -62,7 +62,7 @@ func (c *connection) Publish(ctx context.Context, topic string, r *broker.Record
 	c.mu.Lock()
 	life := c.life
 	c.mu.Unlock()
-	stop := context.AfterFunc(life, func() { cancel(broker.ErrClosed) })
+	stop := context.AfterFunc(life, func() { cancel(broker.ErrClosed) }) //nolint:contextcheck // the life of the connection is another one
 	defer stop()
 	return c.Driver.Publish(ctx, topic, r, o)
 }

@@ -96,8 +96,7 @@ func lowerCase(l *lab) {
 	}
 }
 
-// leaseTime is long enough for a busy machine to extend in time.
-const leaseTime = time.Second
+const leaseTime = time.Second // long enough that a busy machine does not let one expire
 
 // lease delivers again what was not extended in time, as JetStream and Redis.
 func lease(l *lab) {

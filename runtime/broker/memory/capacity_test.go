@@ -84,7 +84,7 @@ func TestAWithdrawnPublishIsForgotten(t *testing.T) {
 		}()
 		synctest.Wait()
 		go publish(t, d, "", "second")
-		time.Sleep(2 * time.Minute) //nolint:forbidigo // the clock is synctest's
+		time.Sleep(2 * time.Minute)
 		for _, id := range []string{"first", "second"} {
 			held := receive(t, s, 10)
 			want(t, "next", ids(t, s, held), id)

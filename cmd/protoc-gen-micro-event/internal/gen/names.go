@@ -55,7 +55,7 @@ func unexported(name string) string {
 // no import may have.
 var usedInBodies = []string{
 	"context", "event", "proto", "strconv",
-	"ctx", "p", "e", "s", "h", "m", "opts",
+	"ctx", "p", "e", "s", "h", "m", "f", "opts",
 	"error", "string", "int64", "uint64", "init",
 }
 
@@ -122,7 +122,7 @@ func (s *source) importLines() []string {
 
 // needsProto reports whether a spec of the file has functions.
 func (s *source) needsProto() bool {
-	return slices.ContainsFunc(s.events, func(e *event) bool { return e.key != nil || len(e.headers) > 0 })
+	return slices.ContainsFunc(s.events, (*event).hasFields)
 }
 
 // needsStrconv reports whether a function of a spec converts a value.
