@@ -21,8 +21,9 @@ type Client struct {
 	broker       broker.Broker
 	source       string
 	options      clientOptions
-	err          error     // why nothing can be published
-	publications sync.Pool // of *publication
+	err          error       // why nothing can be published
+	wrapped      PublishFunc // send inside of the interceptors, nil without any
+	publications sync.Pool   // of *publication
 }
 
 var _ Publisher = (*Client)(nil)
@@ -40,6 +41,9 @@ func NewClient(b broker.Broker, source string, opts ...ClientOption) *Client {
 		c.err = errors.New("broker of the client is nil")
 	}
 	c.err = errors.Join(c.err, checkSource(source), c.options.check())
+	if c.err == nil && len(c.options.wrap) > 0 {
+		c.wrapped = chain(c.sendWrapped, c.options.wrap)
+	}
 	return c
 }
 
@@ -49,17 +53,34 @@ func NewClient(b broker.Broker, source string, opts ...ClientOption) *Client {
 // [WithHeader].
 func (c *Client) PublishEvent(ctx context.Context, s *Spec, m proto.Message) error {
 	if err := c.check(s, m); err != nil {
-		return rejected(s, err)
+		return publishError(s, rejected(err))
 	}
-	p := c.publications.Get().(*publication)
-	defer c.release(p)
-	if err := c.prepare(ctx, p, s, m); err != nil {
-		return rejected(s, err)
+	outgoing := outgoingOf(ctx)
+	s = c.destination(s, outgoing)
+	var err error
+	if c.wrapped == nil {
+		err = c.send(ctx, s, m, outgoing)
+	} else {
+		err = c.wrapped(ctx, s, m)
 	}
-	if err := c.publish(ctx, p); err != nil {
-		return fmt.Errorf("event: publish %s: %w", s.Type, err)
+	if err != nil {
+		return publishError(s, err)
 	}
 	return nil
+}
+
+func (c *Client) sendWrapped(ctx context.Context, s *Spec, m proto.Message) error {
+	return c.send(ctx, s, m, outgoingOf(ctx))
+}
+
+// send publishes m with the headers of ctx and those in o, which are ctx's too.
+func (c *Client) send(ctx context.Context, s *Spec, m proto.Message, o *outgoing) error {
+	p := c.publications.Get().(*publication)
+	defer c.release(p)
+	if err := c.prepare(ctx, p, s, m, o); err != nil {
+		return rejected(err)
+	}
+	return c.publish(ctx, p)
 }
 
 // publish hands p to the broker. Records spare a copy; only an engine itself is
@@ -86,9 +107,9 @@ func (c *Client) check(s *Spec, m proto.Message) error {
 
 // prepare fills p. Headers are set from the weakest to the strongest, the
 // attributes last, so that nothing can replace those.
-func (c *Client) prepare(ctx context.Context, p *publication, s *Spec, m proto.Message) error {
+func (c *Client) prepare(ctx context.Context, p *publication, s *Spec, m proto.Message, o *outgoing) error {
 	p.topic = s.Topic
-	if err := p.headers.addOutgoing(ctx, c.options.propagate); err != nil {
+	if err := p.headers.addOutgoing(ctx, o, c.options.propagate); err != nil {
 		return err
 	}
 	id := p.headers.get(headerID)
@@ -117,11 +138,21 @@ func (c *Client) release(p *publication) {
 	}
 }
 
-func rejected(s *Spec, cause error) error {
-	if s == nil {
-		return fmt.Errorf("event: publish: %w: %w", broker.ErrRejected, cause)
+func rejected(cause error) error { return fmt.Errorf("%w: %w", broker.ErrRejected, cause) }
+
+// publishError says what was to be published and, if err does not, that nobody
+// knows what became of it.
+func publishError(s *Spec, err error) error {
+	name := "event"
+	if s != nil && s.Type != "" {
+		name = s.Type
 	}
-	return fmt.Errorf("event: publish %s: %w: %w", s.Type, broker.ErrRejected, cause)
+	for _, outcome := range [...]error{broker.ErrNotDelivered, broker.ErrUncertain, broker.ErrRejected} {
+		if errors.Is(err, outcome) {
+			return fmt.Errorf("event: publish %s: %w", name, err)
+		}
+	}
+	return fmt.Errorf("event: publish %s: %w: %w", name, broker.ErrUncertain, err)
 }
 
 // checkSource reports why source is not a URI reference (RFC 3986). Package url
@@ -182,6 +213,8 @@ type clientOptions struct {
 	propagate []string
 	now       func() time.Time
 	newID     func() string // nil: UUIDs
+	wrap      []PublishInterceptor
+	mapTopic  topicMapping
 }
 
 func newClientOptions(opts []ClientOption) clientOptions {
@@ -200,6 +233,7 @@ func (o *clientOptions) check() error {
 	if o.now == nil {
 		errs = append(errs, errors.New("clock of the client is nil"))
 	}
+	errs = append(errs, checkInterceptors(o.wrap))
 	for _, name := range o.propagate {
 		errs = append(errs, checkHeaderName(name))
 	}

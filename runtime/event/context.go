@@ -14,6 +14,7 @@ import (
 // which has no attributes, and concurrently. It stays valid after the handler.
 type Event struct {
 	topic, key string
+	queue      string
 	attempt    int
 	headers    headers
 	inline     [8]broker.Field // for headers, if there are not more
@@ -31,7 +32,7 @@ func FromContext(ctx context.Context) *Event {
 // its handlers with it. Call it in a handler of a Broker, to read attributes
 // there, or in the unit test of a handler. D must not change afterwards.
 func NewContext(ctx context.Context, d *broker.Delivery) context.Context {
-	return newEventContext(ctx, recordDelivery(d))
+	return newEventContext(ctx, recordDelivery(d), "")
 }
 
 func recordDelivery(d *broker.Delivery) *broker.RecordDelivery {
@@ -41,8 +42,8 @@ func recordDelivery(d *broker.Delivery) *broker.RecordDelivery {
 
 // newEventContext is NewContext for a record. The list of its headers is copied,
 // since it does not outlive the handler.
-func newEventContext(ctx context.Context, d *broker.RecordDelivery) context.Context {
-	c := &eventContext{ctx, Event{topic: d.Topic, key: d.Record.Key, attempt: d.Attempt}}
+func newEventContext(ctx context.Context, d *broker.RecordDelivery, queue string) context.Context {
+	c := &eventContext{ctx, Event{topic: d.Topic, key: d.Record.Key, queue: queue, attempt: d.Attempt}}
 	c.event.headers = append(c.event.inline[:0], d.Record.Header...)
 	return c
 }
@@ -77,6 +78,15 @@ func (e *Event) Topic() string {
 		return ""
 	}
 	return e.topic
+}
+
+// Queue returns the queue that the event came from, empty for broadcast and for
+// an event from [NewContext].
+func (e *Event) Queue() string {
+	if e == nil {
+		return ""
+	}
+	return e.queue
 }
 
 // Key returns the ordering key, empty for none.

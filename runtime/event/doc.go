@@ -23,7 +23,7 @@
 // it; [DeadLetter] and [NoDeadLetter] say otherwise.
 //
 // At least once means that a handler must bear to see an event twice. Both have
-// the same [Event.ID] and [Event.Source].
+// the same [Event.ID] and [Event.Source]; [Dedup] recognizes most of them.
 //
 // # Ordering
 //
@@ -41,12 +41,22 @@
 // [RejectUnknownTypes] say otherwise. Whether a message is an event is decided
 // by its headers, never by trying to decode it.
 //
+// [WithTopic] and [Topic] choose a topic when the program runs; [TopicPrefix] and
+// [MapTopics] let environments share a broker.
+//
 // # Headers
 //
 // An event carries headers: its attributes, the fields that the schema names,
 // and what [WithHeader] put into the context that it is published with. A
 // handler finds them by [FromContext]. Incoming headers are not passed on to the
 // events that a handler publishes, except for those that [Propagate] names.
+//
+// # Interceptors
+//
+// [WrapPublish] and [WrapHandle] put code around publishing and around handlers.
+// In the box are [PublishTimeout], [HandleTimeout], [LogPublish], [LogHandle] and
+// [Dedup]; headers are carried on by the option [Propagate]. OpenTelemetry and
+// protovalidate are modules of their own: otelevent, protovalidateevent.
 //
 // # On the wire
 //

@@ -39,8 +39,12 @@ func WithID(ctx context.Context, id string) context.Context {
 }
 
 func withOutgoing(ctx context.Context, name, value string, err error) context.Context {
-	outer, _ := ctx.Value(outgoingKey{}).(*outgoing)
-	return &outgoingContext{ctx, outgoing{outer, name, value, err}}
+	return &outgoingContext{ctx, outgoing{outgoingOf(ctx), name, value, err}}
+}
+
+func outgoingOf(ctx context.Context) *outgoing {
+	o, _ := ctx.Value(outgoingKey{}).(*outgoing)
+	return o
 }
 
 // outgoing is one header that the context adds to events, in front of those of
@@ -49,6 +53,19 @@ type outgoing struct {
 	outer       *outgoing
 	name, value string
 	err         error // why name or value are refused
+}
+
+// outgoingTopic is not a header but the topic that [WithTopic] sets.
+const outgoingTopic = ":topic"
+
+// topicOr returns the topic that [WithTopic] set, or else topic.
+func (o *outgoing) topicOr(topic string) string {
+	for ; o != nil; o = o.outer {
+		if o.name == outgoingTopic {
+			return o.value
+		}
+	}
+	return topic
 }
 
 type outgoingKey struct{}
@@ -67,17 +84,16 @@ func (c *outgoingContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// addOutgoing adds the outgoing headers of ctx to h, which is empty, and those
-// headers of the event being handled whose names are in propagate. The id that
-// [WithID] set is among them.
-func (h *headers) addOutgoing(ctx context.Context, propagate []string) error {
-	o, _ := ctx.Value(outgoingKey{}).(*outgoing)
+// addOutgoing adds the headers in o to h, which is empty, and those headers of
+// the event being handled whose names are in propagate. The id that [WithID] set
+// is among them.
+func (h *headers) addOutgoing(ctx context.Context, o *outgoing, propagate []string) error {
 	takenBack := false
 	for ; o != nil; o = o.outer {
 		if o.err != nil {
 			return o.err
 		}
-		if !h.has(o.name) {
+		if o.name != outgoingTopic && !h.has(o.name) {
 			h.set(o.name, o.value)
 			takenBack = takenBack || o.value == ""
 		}

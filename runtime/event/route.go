@@ -82,7 +82,7 @@ func (r *route) receiver(shared bool) broker.RecordHandler {
 		if err := codec.readBody(d.Record.Body, m); err != nil {
 			return undecodable(d.Topic, err)
 		}
-		return h.call(newEventContext(ctx, d), m)
+		return h.call(newEventContext(ctx, d, r.key.queue), m)
 	}
 }
 

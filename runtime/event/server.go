@@ -47,6 +47,7 @@ func NewServer(b broker.Broker, service string, opts ...ServerOption) *Server {
 	if err := broker.CheckTopic(service); err != nil {
 		s.err = errors.Join(s.err, fmt.Errorf("name of the service: %w", err))
 	}
+	s.err = errors.Join(s.err, checkInterceptors(s.options.wrap))
 	return s
 }
 
@@ -57,7 +58,11 @@ type serverOption func(*serverOptions)
 
 func (f serverOption) applyServer(o *serverOptions) { f(o) }
 
-type serverOptions struct{ drainTimeout time.Duration }
+type serverOptions struct {
+	drainTimeout time.Duration
+	wrap         []HandleInterceptor
+	mapTopic     topicMapping
+}
 
 // DrainTimeout sets how long [Server.Run] lets handlers finish when it stops; 0
 // or less cancels them at once. Default: [DefaultDrainTimeout].
@@ -170,11 +175,14 @@ func (s *Server) isShared(topic string) bool {
 // apply to a subscription of the dead letters themselves, which would feed
 // itself.
 func (s *Server) deadLetter(r *route) string {
-	if r.options.noDeadLetter || r.options.deadLetter != "" {
-		return r.options.deadLetter
+	switch {
+	case r.options.noDeadLetter:
+		return ""
+	case r.options.deadLetter != "":
+		return s.options.mapTopic.of(r.options.deadLetter)
 	}
 	b, tells := s.broker.(interface{ DeclaresQueues() bool })
-	topic := s.service + ".dead-letters"
+	topic := s.options.mapTopic.of(s.service + ".dead-letters")
 	if !tells || !b.DeclaresQueues() || r.key.topic == topic {
 		return ""
 	}
