@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -17,14 +16,7 @@ import (
 // Client publishes events through a broker. It implements [Publisher] and may
 // be used concurrently. It holds nothing that must be closed; the broker is the
 // caller's to connect and disconnect.
-type Client struct {
-	broker       broker.Broker
-	source       string
-	options      clientOptions
-	err          error       // why nothing can be published
-	wrapped      PublishFunc // send inside of the interceptors, nil without any
-	publications sync.Pool   // of *publication
-}
+type Client struct{ sender }
 
 var _ Publisher = (*Client)(nil)
 
@@ -35,15 +27,13 @@ var _ Publisher = (*Client)(nil)
 // A source or an option that is not valid makes every call of
 // [Client.PublishEvent] fail.
 func NewClient(b broker.Broker, source string, opts ...ClientOption) *Client {
-	c := &Client{broker: b, source: source, options: newClientOptions(opts)}
-	c.publications.New = func() any { return newPublication() }
+	c := &Client{}
+	c.broker, c.source, c.options = b, source, newClientOptions(opts)
 	if b == nil {
 		c.err = errors.New("broker of the client is nil")
 	}
 	c.err = errors.Join(c.err, checkSource(source), c.options.check())
-	if c.err == nil && len(c.options.wrap) > 0 {
-		c.wrapped = chain(c.sendWrapped, c.options.wrap)
-	}
+	c.start(c.deliverNow)
 	return c
 }
 
@@ -52,107 +42,18 @@ func NewClient(b broker.Broker, source string, opts ...ClientOption) *Client {
 // the variables of this package. Ctx bounds the call and adds headers, see
 // [WithHeader].
 func (c *Client) PublishEvent(ctx context.Context, s *Spec, m proto.Message) error {
-	if err := c.check(s, m); err != nil {
-		return publishError(s, rejected(err))
-	}
-	outgoing := outgoingOf(ctx)
-	s = c.destination(s, outgoing)
-	var err error
-	if c.wrapped == nil {
-		err = c.send(ctx, s, m, outgoing)
-	} else {
-		err = c.wrapped(ctx, s, m)
-	}
-	if err != nil {
-		return publishError(s, err)
-	}
-	return nil
+	return c.publishEvent(ctx, s, m)
 }
 
-func (c *Client) sendWrapped(ctx context.Context, s *Spec, m proto.Message) error {
-	return c.send(ctx, s, m, outgoingOf(ctx))
-}
-
-// send publishes m with the headers of ctx and those in o, which are ctx's too.
-func (c *Client) send(ctx context.Context, s *Spec, m proto.Message, o *outgoing) error {
-	p := c.publications.Get().(*publication)
+// deliverNow hands p to the broker. Records spare a copy; only an engine itself
+// is asked for them, not what wraps one and may see to Publish in its own way.
+func (c *Client) deliverNow(ctx context.Context, p *publication) error {
 	defer c.release(p)
-	if err := c.prepare(ctx, p, s, m, o); err != nil {
-		return rejected(err)
-	}
-	return c.publish(ctx, p)
-}
-
-// publish hands p to the broker. Records spare a copy; only an engine itself is
-// asked for them, not what wraps one and may see to Publish in its own way.
-func (c *Client) publish(ctx context.Context, p *publication) error {
 	if engine, ok := c.broker.(*broker.Engine); ok {
 		return engine.PublishRecord(ctx, p.topic, &p.record)
 	}
 	m := p.record.Message()
 	return c.broker.Publish(ctx, p.topic, &m)
-}
-
-func (c *Client) check(s *Spec, m proto.Message) error {
-	switch {
-	case c.err != nil:
-		return c.err
-	case s == nil || s.Type == "":
-		return errors.New("spec is nil or has no type")
-	case m == nil || !m.ProtoReflect().IsValid():
-		return ErrNilEvent
-	}
-	return nil
-}
-
-// prepare fills p. Headers are set from the weakest to the strongest, the
-// attributes last, so that nothing can replace those.
-func (c *Client) prepare(ctx context.Context, p *publication, s *Spec, m proto.Message, o *outgoing) error {
-	p.topic = s.Topic
-	if err := p.headers.addOutgoing(ctx, o, c.options.propagate); err != nil {
-		return err
-	}
-	id := p.headers.get(headerID)
-	if id == "" && c.options.newID != nil {
-		id = c.options.newID()
-	}
-	if s.Headers != nil {
-		s.Headers(m, HeaderSetter{&p.headers})
-	}
-	p.stamp(id, c.options.now())
-	p.headers.set(headerSource, c.source)
-	p.headers.set(headerType, s.Type)
-	p.headers.set(headerContentType, string(c.options.codec))
-	p.record.Header = p.headers
-	if s.Key != nil {
-		p.record.Key = s.Key(m)
-	}
-	var err error
-	p.record.Body, err = c.options.codec.appendBody(p.record.Body, m)
-	return err
-}
-
-func (c *Client) release(p *publication) {
-	if p.reset() {
-		c.publications.Put(p)
-	}
-}
-
-func rejected(cause error) error { return fmt.Errorf("%w: %w", broker.ErrRejected, cause) }
-
-// publishError says what was to be published and, if err does not, that nobody
-// knows what became of it.
-func publishError(s *Spec, err error) error {
-	name := "event"
-	if s != nil && s.Type != "" {
-		name = s.Type
-	}
-	for _, outcome := range [...]error{broker.ErrNotDelivered, broker.ErrUncertain, broker.ErrRejected} {
-		if errors.Is(err, outcome) {
-			return fmt.Errorf("event: publish %s: %w", name, err)
-		}
-	}
-	return fmt.Errorf("event: publish %s: %w: %w", name, broker.ErrUncertain, err)
 }
 
 // checkSource reports why source is not a URI reference (RFC 3986). Package url

@@ -51,6 +51,12 @@
 // handler finds them by [FromContext]. Incoming headers are not passed on to the
 // events that a handler publishes, except for those that [Propagate] names.
 //
+// # Publishing without waiting
+//
+// An [AsyncClient] returns before the broker has accepted the event, and
+// publishes in batches. [AsyncClient.Flush] waits for what it holds and returns
+// the failures; a program calls [AsyncClient.Close] before it ends.
+//
 // # Interceptors
 //
 // [WrapPublish] and [WrapHandle] put code around publishing and around handlers.

@@ -22,6 +22,8 @@ type publication struct {
 	record  broker.Record // without its headers until it is complete
 	entropy entropy
 	scratch [80]byte // id and time
+
+	sequence uint64 // among the events of an AsyncClient
 }
 
 func newPublication() *publication { return &publication{headers: make(headers, 0, 8)} }

@@ -131,7 +131,7 @@ func (s *Server) start(ctx context.Context) error {
 	return nil
 }
 
-// receive subscribes a route. As in [Client.publish], only an engine itself is
+// receive subscribes a route. As for a [Client], only an engine itself is
 // asked for records.
 func (s *Server) receive(ctx context.Context, r *route) (broker.Subscriber, error) {
 	opts := r.options.brokerOptions(r.key.queue, s.deadLetter(r))

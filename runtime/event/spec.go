@@ -24,6 +24,14 @@ type Spec struct {
 	Headers func(m proto.Message, h HeaderSetter)
 }
 
+// name is what errors call the event.
+func (s *Spec) name() string {
+	if s == nil || s.Type == "" {
+		return "event"
+	}
+	return s.Type
+}
+
 // names returns all names of the event on the wire that receivers accept.
 func (s *Spec) names() []string { return append([]string{s.Type}, s.Aliases...) }
 

@@ -51,7 +51,7 @@ func WithTopic(ctx context.Context, topic string) context.Context {
 }
 
 // destination returns s with the topic that the broker will see.
-func (c *Client) destination(s *Spec, o *outgoing) *Spec {
+func (c *sender) destination(s *Spec, o *outgoing) *Spec {
 	topic := c.options.mapTopic.of(o.topicOr(s.Topic))
 	if topic == s.Topic {
 		return s
