@@ -35,7 +35,7 @@ func decode(d *broker.Delivery, m proto.Message) error {
 		return notEvent(headerType)
 	}
 	if desc := m.ProtoReflect().Descriptor(); !hasType(desc, typ) {
-		return fmt.Errorf("%w %q, not %s", ErrType, typ, desc.FullName())
+		return fmt.Errorf("%w, not %s", &TypeError{typ}, desc.FullName())
 	}
 	codec, err := eventCodec(headers)
 	if err != nil {
@@ -62,11 +62,11 @@ func eventCodec(h headers) (Codec, error) {
 		return "", notEvent(headerContentType)
 	}
 	if v := h.get(headerSpecVersion); v != "" && v != specVersion {
-		return "", fmt.Errorf("%w: %s is %q, not %s", ErrInvalidHeader, headerSpecVersion, v, specVersion)
+		return "", &HeaderError{headerSpecVersion, fmt.Sprintf("it is %q, not %s", v, specVersion)}
 	}
 	for _, required := range [...]string{headerID, headerSource} {
 		if h.get(required) == "" {
-			return "", fmt.Errorf("%w: event has no %s", ErrInvalidHeader, required)
+			return "", &HeaderError{required, "the event has none"}
 		}
 	}
 	return codecOf(contentType)

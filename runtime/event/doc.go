@@ -90,9 +90,14 @@
 // # Errors
 //
 // Callers decide by errors.Is; the variables of this package say why something
-// failed. Each error of publishing also says what became of the event: broker.ErrNotDelivered,
+// failed, [HeaderError], [TypeError] and [CodecError] what was at fault. Each error of publishing also says what became of the event: broker.ErrNotDelivered,
 // broker.ErrUncertain or broker.ErrRejected. To publish again after ErrUncertain
 // without a second event, give both attempts the same [WithID].
+//
+// # Operation
+//
+// [Server.Health] is a readiness probe, [Server.Redrive] sends dead letters back.
+// What to watch, and what each log line means, is in docs/operations.md.
 //
 // # Shutdown
 //

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/micro-event/micro-event/runtime/broker"
+	memorybroker "github.com/micro-event/micro-event/runtime/broker/memory"
 	"github.com/micro-event/micro-event/runtime/event"
 )
 
@@ -107,6 +110,55 @@ func ExampleServer_Run() {
 	time.AfterFunc(time.Millisecond, stop) // what the signal does
 	fmt.Println(server.Run(ctx))
 	// Output: <nil>
+}
+
+// The readiness probe of a service. It fails as soon as the server stops, so that
+// no new work is sent to a process that drains.
+func ExampleServer_Health() {
+	server := event.NewServer(quietBroker(), "billing")
+	ready := func(w http.ResponseWriter, r *http.Request) {
+		if err := server.Health(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	}
+	probe := func() int {
+		w := httptest.NewRecorder()
+		ready(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/readyz", http.NoBody))
+		return w.Code
+	}
+	ctx := context.Background()
+	fmt.Println(probe())
+	fmt.Println(server.Start(ctx), probe())
+	fmt.Println(server.Stop(ctx), probe())
+	// Output:
+	// 503
+	// <nil> 200
+	// <nil> 503
+}
+
+// What failed for good is handled again once its cause is mended.
+func ExampleServer_Redrive() {
+	dead := make(chan error, 1)
+	b := memorybroker.New(broker.WithHooks(broker.Hooks{DeadLettered: func(p broker.PoisonInfo) { dead <- p.Err }}))
+	server := event.NewServer(b, "billing")
+	mended := false
+	err := SubscribeOrderCreated(server, func(_ context.Context, e *OrderCreated) error {
+		if !mended {
+			return event.Permanent(errors.New("bug"))
+		}
+		fmt.Println("bill", e.GetValue())
+		return nil
+	})
+	ctx := context.Background()
+	err = errors.Join(err, server.Start(ctx), PublishOrderCreated(ctx, event.NewClient(b, "shop"), wrapperspb.String("o-1")))
+	fmt.Println(<-dead)
+	mended = true
+	sent, redriveErr := server.Redrive(ctx)
+	fmt.Println(sent, errors.Join(err, redriveErr, server.Stop(ctx)))
+	// Output:
+	// permanent: bug
+	// bill o-1
+	// 1 <nil>
 }
 
 // Code that only publishes one type of event takes a publisher of it.

@@ -38,7 +38,7 @@ func checkHeaderName(name string) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("%w %q: %s", ErrInvalidHeader, name, reason)
+	return &HeaderError{name, reason}
 }
 
 func notToken(r rune) bool {

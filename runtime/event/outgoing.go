@@ -2,7 +2,6 @@ package event
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -33,7 +32,7 @@ func WithHeader(ctx context.Context, name, value string) context.Context {
 func WithID(ctx context.Context, id string) context.Context {
 	var err error
 	if id == "" {
-		err = fmt.Errorf("%w: the id of the event is empty", ErrInvalidHeader)
+		err = &HeaderError{headerID, "the id of the event is empty"}
 	}
 	return withOutgoing(ctx, headerID, id, err)
 }

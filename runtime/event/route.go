@@ -94,7 +94,7 @@ func (r *route) match(header headers) (*handler, Codec, error) {
 	}
 	h := r.handlers[typ]
 	if h == nil {
-		return nil, "", fmt.Errorf("%w %q on %s", ErrType, typ, r.key)
+		return nil, "", fmt.Errorf("%w on %s", &TypeError{typ}, r.key)
 	}
 	codec, err := eventCodec(header)
 	return h, codec, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/micro-event/micro-event/runtime/broker"
@@ -21,6 +22,8 @@ type Server struct {
 	service string
 	options serverOptions
 	err     error // why nothing can be subscribed
+
+	serving atomic.Bool // between the end of Start and the beginning of Stop
 
 	lock    chan struct{} // holds one; guards what follows
 	started bool
@@ -111,6 +114,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("event: start %s: %w", s.service, errors.Join(err, s.stop(undo)))
 	}
 	s.started = true
+	s.serving.Store(true)
 	return nil
 }
 
@@ -209,6 +213,7 @@ func (s *Server) Stop(ctx context.Context) error {
 }
 
 func (s *Server) stop(ctx context.Context) error {
+	s.serving.Store(false)
 	err := s.end(ctx)
 	if !errors.Is(err, broker.ErrInHandler) {
 		s.live, s.owned, s.started = nil, false, false
