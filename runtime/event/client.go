@@ -116,6 +116,7 @@ type clientOptions struct {
 	newID     func() string // nil: UUIDs
 	wrap      []PublishInterceptor
 	mapTopic  topicMapping
+	goMicro   bool
 }
 
 func newClientOptions(opts []ClientOption) clientOptions {

@@ -50,15 +50,24 @@ func newEventContext(ctx context.Context, d *broker.RecordDelivery, queue string
 
 // ID returns the id that the publisher gave to the event. With the source it
 // is unique. Each attempt has the same. Empty only when a message was taken by
-// [AcceptRaw].
-func (e *Event) ID() string { return e.Header(headerID) }
+// [AcceptRaw], and when go-micro did not send one.
+func (e *Event) ID() string { return e.either(headerID, microID) }
 
-// Source returns the source of the client that published the event. Empty only
-// when a message was taken by [AcceptRaw].
-func (e *Event) Source() string { return e.Header(headerSource) }
+// Source returns the source of the client that published the event, or the name
+// of the service when go-micro did. Empty only when a message was taken by
+// [AcceptRaw], and when go-micro did not send one.
+func (e *Event) Source() string { return e.either(headerSource, microSource) }
+
+func (e *Event) either(name, other string) string {
+	if value := e.Header(name); value != "" {
+		return value
+	}
+	return e.Header(other)
+}
 
 // Type returns the type as it stands on the wire, which may be an alias of the
-// event's type. Empty only when a message was taken by [AcceptRaw].
+// event's type. Empty only when a message was taken by [AcceptRaw] or published
+// by go-micro, which knows no types.
 func (e *Event) Type() string { return e.Header(headerType) }
 
 // Time returns when the event was published, by the publisher's clock. It is

@@ -13,7 +13,8 @@ import (
 
 // Decode replaces m by the event that d carries, for handlers of a Broker that
 // meet typed events. The type on the wire must be that of m: the name of the
-// message, or the type or an alias that its schema sets.
+// message, or the type or an alias that its schema sets. Events of go-micro have
+// no type; they are taken for what the caller expects.
 //
 // Errors match [ErrNotEvent], [ErrType], [ErrInvalidHeader] or [ErrCodec] and
 // are permanent: a handler can return them as they are. [NewContext] gives the
@@ -31,7 +32,10 @@ func decode(d *broker.Delivery, m proto.Message) error {
 	}
 	headers := headersOf(d.Message.Header)
 	typ := headers.get(headerType)
-	if typ == "" {
+	switch {
+	case typ == "" && isGoMicro(headers):
+		return decodeGoMicro(headers, d.Message.Body, m)
+	case typ == "":
 		return notEvent(headerType)
 	}
 	if desc := m.ProtoReflect().Descriptor(); !hasType(desc, typ) {
@@ -42,6 +46,14 @@ func decode(d *broker.Delivery, m proto.Message) error {
 		return err
 	}
 	return codec.readBody(d.Message.Body, m)
+}
+
+func decodeGoMicro(h headers, body []byte, m proto.Message) error {
+	codec, err := goMicroCodec(h)
+	if err != nil {
+		return err
+	}
+	return codec.readBody(goMicroBody(h, body), m)
 }
 
 // hasType reports whether typ is a name of the event on the wire.

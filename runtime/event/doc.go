@@ -77,6 +77,10 @@
 //	content-type  application/protobuf, or application/json for protobuf's JSON
 //	tenant, ...   headers from the schema and from the context
 //
+// Events of a go-micro service are understood, too: they have the headers
+// Content-Type and Micro-Topic, perhaps Micro-Id, and no type, which the topic
+// stands for. [GoMicroHeaders] writes such headers beside the others.
+//
 // What becomes of a message that a typed handler does not get:
 //
 //	no ce-type, no content-type    permanent, ErrNotEvent; see AcceptRaw

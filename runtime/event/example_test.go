@@ -383,6 +383,22 @@ func ExampleOnResult() {
 	// <nil> true
 }
 
+// Subscribers that still run on go-micro understand these events as well.
+func ExampleGoMicroHeaders() {
+	b := &loopback{}
+	client := event.NewClient(b, "shop", event.GoMicroHeaders())
+	ctx := event.WithID(context.Background(), "1")
+	if err := PublishOrderCreated(ctx, client, wrapperspb.String("o-1")); err != nil {
+		log.Fatal(err)
+	}
+	h := b.published[0].Header
+	fmt.Println(h["Content-Type"], h["Micro-Topic"], h["Micro-Id"])
+	fmt.Println(h["ce-type"])
+	// Output:
+	// application/protobuf shop.orders.created 1
+	// google.protobuf.StringValue
+}
+
 func ExampleWithCodec() {
 	b := &loopback{}
 	client := event.NewClient(b, "shop", event.WithCodec(event.JSON))

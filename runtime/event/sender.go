@@ -96,6 +96,9 @@ func (c *sender) prepare(ctx context.Context, p *publication, s *Spec, m proto.M
 	p.headers.set(headerSource, c.source)
 	p.headers.set(headerType, s.Type)
 	p.headers.set(headerContentType, string(c.options.codec))
+	if c.options.goMicro {
+		p.addGoMicro()
+	}
 	p.record.Header = p.headers
 	if s.Key != nil {
 		p.record.Key = s.Key(m)

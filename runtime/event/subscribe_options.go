@@ -107,6 +107,9 @@ func Backoff(lowest, highest time.Duration) SubscribeOption {
 // published through a Broker, by a program that knows nothing of events. They
 // must have the content type, or none. At most one event of a topic and queue
 // can have it. Default: such messages fail permanently with [ErrNotEvent].
+//
+// Events of go-micro do not need it, except where several types are handled on
+// the topic and queue: then it says which of them they are.
 func AcceptRaw(contentType string) SubscribeOption {
 	return subscribeOption(func(o *subscribeOptions) {
 		c, err := codecOf(contentType)
