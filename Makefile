@@ -1,5 +1,5 @@
 # The Go modules of this repository; test, lint, tidy and vet run over each.
-MODULES := .
+MODULES := . runtime/event/internal/cloudevents
 
 # Flags for `go test`, such as TESTFLAGS=-race.
 TESTFLAGS :=

@@ -94,6 +94,8 @@ func TestContextHeaders(t *testing.T) {
 		{"an empty value takes the header back", event.WithHeader(both, "region", ""), map[string]string{"region": "", "note": "x"}},
 		{"the schema wins", event.WithHeader(ctx, "tenant", "other"), map[string]string{"tenant": "acme"}},
 		{"a trace may be set", event.WithHeader(ctx, "traceparent", "00-1-2-3"), map[string]string{"traceparent": "00-1-2-3"}},
+		{"attributes may be added", event.WithAttribute(ctx, "subject", "o/1"), map[string]string{"ce-subject": "o/1"}},
+		{"an empty value takes the attribute back", event.WithAttribute(event.WithAttribute(ctx, "subject", "o/1"), "subject", ""), map[string]string{"ce-subject": ""}},
 		{"the id may be pinned", event.WithID(event.WithID(ctx, "1"), "2"), map[string]string{"ce-id": "2"}},
 	}
 	for _, tt := range tests {
@@ -163,6 +165,10 @@ func TestPublishRefusesWhatIsNoEvent(t *testing.T) {
 		{"header of go-micro", client("s"), header("Micro-Id"), fieldSpec, ok, event.ErrInvalidHeader},
 		{"a bad header under a good one", client("s"), event.WithHeader(header("ce-x"), "ok", "v"), fieldSpec, ok, event.ErrInvalidHeader},
 		{"empty id", client("s"), event.WithID(ctx, ""), fieldSpec, ok, event.ErrInvalidHeader},
+		{"attribute of the client", client("s"), event.WithAttribute(ctx, "time", "x"), fieldSpec, ok, event.ErrInvalidHeader},
+		{"attribute in upper case", client("s"), event.WithAttribute(ctx, "Subject", "x"), fieldSpec, ok, event.ErrInvalidHeader},
+		{"attribute without a name", client("s"), event.WithAttribute(ctx, "", "x"), fieldSpec, ok, event.ErrInvalidHeader},
+		{"attribute with a long name", client("s"), event.WithAttribute(ctx, "a23456789012345678901", "x"), fieldSpec, ok, event.ErrInvalidHeader},
 		{"string that is not UTF-8", client("s"), ctx, &event.Spec{Topic: "t", Type: "x"}, wrapperspb.String("\xff"), event.ErrCodec},
 	}
 	for _, tt := range tests {

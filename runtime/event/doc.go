@@ -75,6 +75,7 @@
 //	ce-type       the type in the schema, by default the name of the message
 //	ce-time       when it was published, RFC 3339, UTC
 //	content-type  application/protobuf, or application/json for protobuf's JSON
+//	ce-...        what WithAttribute adds, such as ce-subject
 //	tenant, ...   headers from the schema and from the context
 //
 // Events of a go-micro service are understood, too: they have the headers

@@ -195,6 +195,18 @@ func ExampleWithHeader_invalid() {
 	// event: publish google.protobuf.StringValue: rejected: invalid header "ce-id": the name is reserved
 }
 
+// Receivers that know CloudEvents find the subject where they look for it.
+func ExampleWithAttribute() {
+	handleOne(func(ctx context.Context, b *broker.Engine) error {
+		ctx = event.WithAttribute(ctx, "subject", "orders/o-1")
+		return PublishOrderCreated(ctx, event.NewClient(b, "shop"), wrapperspb.String("o-1"))
+	}, func(ctx context.Context, _ *OrderCreated) error {
+		fmt.Println(event.FromContext(ctx).Header("ce-subject"))
+		return nil
+	})
+	// Output: orders/o-1
+}
+
 // Publishing again with the id of the first attempt makes a duplicate that
 // receivers can recognize, and not a second event.
 func ExampleWithID() {

@@ -37,6 +37,19 @@ func WithID(ctx context.Context, id string) context.Context {
 	return withOutgoing(ctx, headerID, id, err)
 }
 
+// WithAttribute returns a context in which events are published with a further
+// attribute of CloudEvents: subject, dataschema, or an extension. Value is its
+// canonical text, such as "true", "42" or "2026-01-02T03:04:05Z"; the last value
+// of a name counts, and an empty one takes the attribute back. Receivers find it
+// as Header("ce-" + name).
+//
+// Names consist of lower-case letters and digits, at most 20. Those that the
+// client or the broker writes, and names against these rules, make publishing
+// fail with [ErrInvalidHeader].
+func WithAttribute(ctx context.Context, name, value string) context.Context {
+	return withOutgoing(ctx, attributePrefix+name, value, checkAttribute(name))
+}
+
 func withOutgoing(ctx context.Context, name, value string, err error) context.Context {
 	return &outgoingContext{ctx, outgoing{outgoingOf(ctx), name, value, err}}
 }
