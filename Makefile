@@ -1,5 +1,5 @@
 # The Go modules of this repository; test, lint, tidy and vet run over each.
-MODULES := . runtime/event/internal/cloudevents runtime/event/otelevent runtime/event/protovalidateevent
+MODULES := . examples/grpc runtime/event/internal/cloudevents runtime/event/otelevent runtime/event/protovalidateevent
 
 # Flags for `go test`, such as TESTFLAGS=-race.
 TESTFLAGS :=
