@@ -69,7 +69,7 @@ func (a *AsyncClient) settle(l *lane, errs []error) {
 	for i, p := range l.batch {
 		var err error
 		if i < len(errs) && errs[i] != nil {
-			err = publishError(p.headers.get(headerType), errs[i])
+			err = publishError(p.headers[placeType].Value, errs[i])
 		}
 		if a.onResult != nil {
 			a.onResult(p.result(err))
@@ -83,7 +83,7 @@ func (a *AsyncClient) settle(l *lane, errs []error) {
 
 func (p *publication) result(err error) AsyncResult {
 	return AsyncResult{
-		Type: p.headers.get(headerType), Topic: p.topic, Key: p.record.Key, ID: p.headers.get(headerID), Err: err,
+		Type: p.headers[placeType].Value, Topic: p.topic, Key: p.record.Key, ID: p.headers[placeID].Value, Err: err,
 	}
 }
 

@@ -80,6 +80,26 @@ func TestIDsAreUUIDsOfVersion7InOrder(t *testing.T) {
 	}
 }
 
+func TestTimesAreInRFC3339(t *testing.T) {
+	b := &loopback{}
+	var now time.Time
+	c := event.NewClient(b, "s", event.WithClock(func() time.Time { return now }))
+	for _, now = range []time.Time{
+		{},
+		time.Unix(0, 0), time.Unix(0, 1), time.Unix(0, 999_999_999), time.Unix(0, 120_000_000), time.Unix(-1, 5),
+		time.Date(2026, 12, 31, 23, 59, 59, 999_999_990, time.FixedZone("", -3600)),
+		time.Date(2027, 1, 1, 0, 59, 59, 1000, time.UTC), // the second before, but in UTC
+	} {
+		if err := c.PublishEvent(t.Context(), fieldSpec, field("", "")); err != nil {
+			t.Fatal(err)
+		}
+		got := b.published[len(b.published)-1].Header["ce-time"]
+		if want := now.UTC().Format(time.RFC3339Nano); got != want {
+			t.Errorf("time %q, want %q", got, want)
+		}
+	}
+}
+
 func TestContextHeaders(t *testing.T) {
 	ctx := event.WithHeader(t.Context(), "Region", "eu")
 	both := event.WithHeader(ctx, "note", "x")

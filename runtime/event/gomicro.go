@@ -28,9 +28,9 @@ func GoMicroHeaders() ClientOption {
 // addGoMicro adds the headers of go-micro to an event that is complete.
 func (p *publication) addGoMicro() {
 	p.headers = append(p.headers,
-		broker.Field{Name: microContentType, Value: p.headers.get(headerContentType)},
+		broker.Field{Name: microContentType, Value: p.headers[placeContentType].Value},
 		broker.Field{Name: microTopic, Value: p.topic},
-		broker.Field{Name: microID, Value: p.headers.get(headerID)},
+		broker.Field{Name: microID, Value: p.headers[placeID].Value},
 	)
 }
 

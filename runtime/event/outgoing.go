@@ -96,23 +96,29 @@ func (c *outgoingContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// addOutgoing adds the headers in o to h, which is empty, and those headers of
-// the event being handled whose names are in propagate. The id that [WithID] set
-// is among them.
+// addOutgoing adds the headers in o to h, which has only the places of the
+// attributes, and those headers of the event being handled whose names are in
+// propagate. The id that [WithID] set gets its place.
 func (h *headers) addOutgoing(ctx context.Context, o *outgoing, propagate []string) error {
 	takenBack := false
 	for ; o != nil; o = o.outer {
-		if o.err != nil {
+		switch {
+		case o.err != nil:
 			return o.err
-		}
-		if o.name != outgoingTopic && !h.has(o.name) {
-			h.set(o.name, o.value)
+		case o.name == outgoingTopic:
+		case o.name == headerID:
+			if (*h)[placeID].Value == "" {
+				(*h)[placeID].Value = o.value
+			}
+		case !h.has(o.name):
+			*h = append(*h, broker.Field{Name: o.name, Value: o.value})
 			takenBack = takenBack || o.value == ""
 		}
 	}
 	h.addPropagated(ctx, propagate)
 	if takenBack {
-		*h = slices.DeleteFunc(*h, func(f broker.Field) bool { return f.Value == "" })
+		added := slices.DeleteFunc((*h)[places:], func(f broker.Field) bool { return f.Value == "" })
+		*h = (*h)[:places+len(added)]
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func (c *sender) prepare(ctx context.Context, p *publication, s *Spec, m proto.M
 	if err := p.headers.addOutgoing(ctx, o, c.options.propagate); err != nil {
 		return err
 	}
-	id := p.headers.get(headerID)
+	id := p.headers[placeID].Value
 	if id == "" && c.options.newID != nil {
 		id = c.options.newID()
 	}
@@ -93,9 +93,9 @@ func (c *sender) prepare(ctx context.Context, p *publication, s *Spec, m proto.M
 		s.Headers(m, HeaderSetter{&p.headers})
 	}
 	p.stamp(id, c.options.now())
-	p.headers.set(headerSource, c.source)
-	p.headers.set(headerType, s.Type)
-	p.headers.set(headerContentType, string(c.options.codec))
+	p.headers[placeType].Value = s.Type
+	p.headers[placeSource].Value = c.source
+	p.headers[placeContentType].Value = string(c.options.codec)
 	if c.options.goMicro {
 		p.addGoMicro()
 	}
