@@ -153,7 +153,7 @@ func seenByCaller(err error) string {
 	text := err.Error()
 	_, text, _ = strings.Cut(text, "rejected: ")
 	text, _, _ = strings.Cut(text, " and !#") // what follows is no Markdown
-	return fmt.Sprintf("rejected: `%s`", text)
+	return fmt.Sprintf("rejected: %#q", text)
 }
 
 // deadLetter is the cause in the dead letter, without what is the same in all.
@@ -172,7 +172,7 @@ func (x *wireExchange) logged() string {
 		_, line, _ = strings.Cut(line, "level=")
 		level, line, _ := strings.Cut(line, ` msg="`)
 		message, _, _ := strings.Cut(line, `"`)
-		lines = append(lines, fmt.Sprintf("%s `%s`", level, message))
+		lines = append(lines, fmt.Sprintf("%s %#q", level, message))
 	}
 	if len(lines) == 0 {
 		return "-"
