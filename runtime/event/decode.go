@@ -49,11 +49,11 @@ func decode(d *broker.Delivery, m proto.Message) error {
 }
 
 func decodeGoMicro(h headers, body []byte, m proto.Message) error {
-	codec, err := goMicroCodec(h)
+	codec, body, err := goMicroBody(h, body)
 	if err != nil {
 		return err
 	}
-	return codec.readBody(goMicroBody(h, body), m)
+	return codec.readBody(body, m)
 }
 
 // hasType reports whether typ is a name of the event on the wire.

@@ -39,34 +39,37 @@ func (p *publication) addGoMicro() {
 // event.
 func isGoMicro(h headers) bool { return h.get("micro-topic") != "" }
 
-// goMicroCodec returns the codec of an event of go-micro.
-func goMicroCodec(h headers) (Codec, error) {
+// goMicroBody returns the body of an event of go-micro, and how to read it.
+func goMicroBody(h headers, body []byte) (Codec, []byte, error) {
 	contentType := h.get(headerContentType)
 	if contentType == "" {
-		return "", notEvent(headerContentType)
+		return "", nil, notEvent(headerContentType)
 	}
 	media, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return codecOf(contentType) // which says what is wrong
+	if err != nil || !strings.HasPrefix(media, "application/grpc") {
+		codec, err := codecOf(contentType)
+		return codec, body, err
+	}
+	if framed, ok := unframe(body); ok {
+		return Protobuf, framed, nil
 	}
 	switch media {
 	case "application/grpc", "application/grpc+proto":
-		return Protobuf, nil
+		return Protobuf, body, nil
 	case "application/grpc+json":
-		return JSON, nil
+		return JSON, body, nil
 	}
-	return codecOf(contentType)
+	return "", nil, unknownCodec(contentType)
 }
 
-// goMicroBody returns the body without the frame that some of go-micro's clients
-// put around it where the content type is gRPC's: a zero byte and the length. No
-// message begins with a zero byte, so that nothing else is taken for a frame.
-func goMicroBody(h headers, body []byte) []byte {
+// unframe takes off the frame that go-micro's RPC client puts around a body where
+// the content type is one of gRPC: a zero byte and the length. No message begins
+// with a zero byte, so that nothing else is taken for a frame. Inside is always
+// protobuf, even where the content type says JSON.
+func unframe(body []byte) ([]byte, bool) {
 	const prefix = 5
-	framed := strings.HasPrefix(h.get(headerContentType), "application/grpc") && len(body) >= prefix &&
-		body[0] == 0 && uint64(binary.BigEndian.Uint32(body[1:])) == uint64(len(body)-prefix)
-	if framed {
-		return body[prefix:]
+	if len(body) < prefix || body[0] != 0 || uint64(binary.BigEndian.Uint32(body[1:])) != uint64(len(body)-prefix) {
+		return nil, false
 	}
-	return body
+	return body[prefix:], true
 }

@@ -140,6 +140,6 @@ func (r *route) matchGoMicro(header headers, body []byte) (match, error) {
 	if h == nil {
 		h = r.first
 	}
-	codec, err := goMicroCodec(header)
-	return match{h, codec, goMicroBody(header, body)}, err
+	codec, body, err := goMicroBody(header, body)
+	return match{h, codec, body}, err
 }
