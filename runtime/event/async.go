@@ -33,8 +33,8 @@ const (
 // order of a key is kept; topics do not wait for each other. An event that failed
 // is not published again.
 //
-// Events that are held are lost when the process dies. It may be used
-// concurrently. It starts goroutines while it has something to publish and none
+// Events that are held, encoded, take memory, and are lost when the process dies.
+// It may be used concurrently. It starts goroutines while it has something to publish and none
 // otherwise; [AsyncClient.Close] ends them.
 type AsyncClient struct {
 	sender

@@ -92,10 +92,14 @@
 //	body that is something else    permanent, ErrCodec
 //	ce-time in another form        handled; Event.Time is zero
 //
+// What the publisher, the dead letter and the log see of it is a table in
+// docs/operations.md.
+//
 // # Errors
 //
 // Callers decide by errors.Is; the variables of this package say why something
-// failed, [HeaderError], [TypeError] and [CodecError] what was at fault. Each error of publishing also says what became of the event: broker.ErrNotDelivered,
+// failed, [HeaderError], [TypeError] and [CodecError] what was at fault. Each
+// error of publishing also says what became of the event: broker.ErrNotDelivered,
 // broker.ErrUncertain or broker.ErrRejected. To publish again after ErrUncertain
 // without a second event, give both attempts the same [WithID].
 //

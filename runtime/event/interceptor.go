@@ -16,8 +16,8 @@ type PublishFunc func(ctx context.Context, s *Spec, m proto.Message) error
 // what is known of it.
 type HandleFunc func(ctx context.Context, m proto.Message) error
 
-// PublishInterceptor puts code around publishing. It is called once, when the
-// client is made; what it returns is called for every event, concurrently, and
+// PublishInterceptor puts code around publishing. It is called once for each
+// client, when that is made; what it returns is called for every event, concurrently, and
 // must neither change s nor change or keep m. To add headers it calls next with
 // a context from [WithHeader].
 //
