@@ -40,6 +40,7 @@ func (l *contiguousLog) settle(e *logEntry, o Outcome, cause error, tell func(*R
 	entries := l.partitions[e.raw.Partition]
 	for len(entries) > 0 && entries[0].done && entries[0].outcome != GiveBack {
 		tell(&entries[0].raw, entries[0].outcome, entries[0].cause)
+		entries[0] = nil // the array outlives it
 		entries = entries[1:]
 	}
 	l.partitions[e.raw.Partition] = entries

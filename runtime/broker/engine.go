@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Engine is the [Broker] of a [Driver]: the delivery contract, once for all
@@ -15,8 +14,8 @@ import (
 type Engine struct {
 	driver Driver
 
-	lifecycle sync.Mutex // serializes Connect and Disconnect
-	calls     gate       // of the driver; open from Connect to the end of a drain
+	lifecycle chan struct{} // holds one; serializes Connect and Disconnect
+	calls     gate          // of the driver; open from Connect to the end of a drain
 
 	mu          sync.Mutex
 	options     Options
@@ -50,7 +49,7 @@ var _ Broker = (*Engine)(nil)
 // New returns the broker of d. An option that does not fit the driver is an
 // error of Connect.
 func New(d Driver, opts ...Option) *Engine {
-	e := &Engine{driver: d, subscribers: make(map[*subscription]struct{})}
+	e := &Engine{driver: d, lifecycle: make(chan struct{}, 1), subscribers: make(map[*subscription]struct{})}
 	e.configErr = e.apply(opts)
 	if w, ok := d.(LinkWatcher); ok {
 		w.WatchLink(e.linkChanged)
@@ -119,112 +118,6 @@ func (e *Engine) Connected() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.state == stateConnected
-}
-
-// Connect implements [Broker].
-func (e *Engine) Connect(ctx context.Context) error {
-	e.lifecycle.Lock()
-	defer e.lifecycle.Unlock()
-	if e.Connected() {
-		return nil
-	}
-	if e.configErr != nil {
-		return e.configErr
-	}
-	if err := e.driver.Connect(ctx); err != nil {
-		return fmt.Errorf("broker: connect %s: %w", e, err)
-	}
-	settings, err := e.newSettings()
-	if err != nil {
-		return errors.Join(err, e.driver.Close(ctx))
-	}
-	e.settings.Store(settings)
-	e.mu.Lock()
-	e.state, e.linkErr = stateConnected, nil
-	e.mu.Unlock()
-	e.calls.open()
-	settings.hooks.Connected(settings.info.Address, false)
-	return nil
-}
-
-func (e *Engine) newSettings() (*settings, error) {
-	info, options := e.driver.Info(), e.Options()
-	maxBytes := options.MaxMessageBytes
-	switch {
-	case maxBytes == 0 && info.MaxMessageBytes > 0:
-		maxBytes = info.MaxMessageBytes
-	case maxBytes == 0:
-		maxBytes = DefaultMaxMessageBytes
-	case info.MaxMessageBytes > 0 && maxBytes > info.MaxMessageBytes:
-		return nil, fmt.Errorf("broker: connect %s: MaxMessageBytes %d: %w: the transport takes at most %d",
-			e, maxBytes, ErrUnsupported, info.MaxMessageBytes)
-	}
-	return &settings{maxBytes, options.Hooks, options.Logger, info}, nil
-}
-
-// Disconnect implements [Broker]. Called from a handler of this broker it does
-// nothing and returns [ErrInHandler].
-func (e *Engine) Disconnect(ctx context.Context) error {
-	if handledBy(ctx, e) != nil {
-		return fmt.Errorf("broker: disconnect %s: %w", e, ErrInHandler)
-	}
-	e.lifecycle.Lock()
-	defer e.lifecycle.Unlock()
-	subs := e.startDraining()
-	if subs == nil {
-		return nil
-	}
-	errs := unsubscribeAll(ctx, subs)
-	if err := e.calls.shut(ctx); err != nil {
-		errs = append(errs, fmt.Errorf("flush of publishes was cut short: %w", err))
-	}
-	if err := e.driver.Close(ctx); err != nil {
-		errs = append(errs, fmt.Errorf("close: %w", err))
-	}
-	e.setState(stateClosed)
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("broker: disconnect %s: %w", e, err)
-	}
-	return nil
-}
-
-// startDraining refuses new subscriptions and returns those there are, or nil
-// when the broker is not connected.
-func (e *Engine) startDraining() []*subscription {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.state != stateConnected {
-		return nil
-	}
-	e.state = stateDraining
-	subs := make([]*subscription, 0, len(e.subscribers))
-	for s := range e.subscribers {
-		subs = append(subs, s)
-	}
-	return subs
-}
-
-// unsubscribeAll drains in three quarters of the time that ctx leaves, so that
-// publishes can still be flushed.
-func unsubscribeAll(ctx context.Context, subs []*subscription) []error {
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*3/4)
-		defer cancel()
-	}
-	errs := make([]error, len(subs))
-	var wg sync.WaitGroup
-	for i, s := range subs {
-		wg.Go(func() { errs[i] = s.Unsubscribe(ctx) })
-	}
-	wg.Wait()
-	return errs
-}
-
-func (e *Engine) setState(s state) {
-	e.mu.Lock()
-	e.state = s
-	e.mu.Unlock()
 }
 
 // notConnected returns why the broker cannot be used, or nil.

@@ -317,3 +317,29 @@ func TestDisconnectSaysWhatWasCutShort(t *testing.T) {
 		close(release)
 	})
 }
+
+func TestDisconnectDoesNotWaitForAnotherBeyondItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newFake(Capabilities{})
+		e := New(d, quiet())
+		must(t, e.Connect(t.Context()))
+		release := make(chan struct{})
+		_, err := e.Subscribe(t.Context(), "t", func(context.Context, *Delivery) error { <-release; return nil })
+		must(t, err)
+		d.source.feedNames(0, "a")
+		synctest.Wait()
+		first := make(chan error, 1)
+		go func() { first <- e.Disconnect(context.Background()) }() // drains without end
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := e.Disconnect(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the second: %v, want its deadline", err)
+		}
+		if err := e.Connect(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("connecting meanwhile: %v, want its deadline", err)
+		}
+		close(release)
+		must(t, <-first)
+	})
+}

@@ -132,9 +132,9 @@ func TestContextHeaders(t *testing.T) {
 
 func TestSchemaCannotReplaceAttributes(t *testing.T) {
 	b := &loopback{}
-	spec := &event.Spec{Topic: "t", Type: "x.Y", Headers: func(_ proto.Message, h event.HeaderSetter) {
+	spec := &event.Spec{Topic: "t", Type: "x.Y", Fields: func(_ proto.Message, f *event.Fields) {
 		for _, name := range []string{"ce-id", "ce-type", "ce-source", "ce-time", "content-type"} {
-			h.Set(name, "forged")
+			f.SetHeader(name, "forged")
 		}
 	}}
 	if err := event.NewClient(b, "s").PublishEvent(t.Context(), spec, field("", "")); err != nil {

@@ -20,7 +20,9 @@ type OrderCreated = wrapperspb.StringValue
 var orderCreated = &event.Spec{
 	Topic: "shop.orders.created",
 	Type:  "google.protobuf.StringValue",
-	Key:   func(m proto.Message) string { return m.(*OrderCreated).GetValue() },
+	Fields: func(m proto.Message, f *event.Fields) {
+		f.SetKey(m.(*OrderCreated).GetValue())
+	},
 }
 
 func PublishOrderCreated(ctx context.Context, p event.Publisher, e *OrderCreated) error {

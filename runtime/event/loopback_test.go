@@ -109,9 +109,10 @@ var (
 		Topic:   "shop.fields",
 		Type:    "micro.event.v1.HeaderField",
 		Aliases: []string{"shop.v0.Field"},
-		Key:     func(m proto.Message) string { return m.(*eventv1.HeaderField).GetField() },
-		Headers: func(m proto.Message, h event.HeaderSetter) {
-			h.Set("tenant", m.(*eventv1.HeaderField).GetName())
+		Fields: func(m proto.Message, f *event.Fields) {
+			e := m.(*eventv1.HeaderField)
+			f.SetKey(e.GetField())
+			f.SetHeader("tenant", e.GetName())
 		},
 	}
 	optionsSpec = &event.Spec{Topic: "shop.fields", Type: "micro.event.v1.EventOptions"}

@@ -32,6 +32,7 @@ type publication struct {
 	topic   string
 	headers headers
 	record  broker.Record // without its headers until it is complete
+	fields  Fields        // sets key and headers here
 	clock   clockFace
 	scratch [80]byte // id and time
 
@@ -46,6 +47,7 @@ func newPublication() *publication {
 	} {
 		p.headers[place].Name = name
 	}
+	p.fields.publication = p
 	return p
 }
 

@@ -89,8 +89,8 @@ func (c *sender) prepare(ctx context.Context, p *publication, s *Spec, m proto.M
 	if id == "" && c.options.newID != nil {
 		id = c.options.newID()
 	}
-	if s.Headers != nil {
-		s.Headers(m, HeaderSetter{&p.headers})
+	if s.Fields != nil {
+		s.Fields(m, &p.fields)
 	}
 	p.stamp(id, c.options.now())
 	p.headers[placeType].Value = s.Type
@@ -100,9 +100,6 @@ func (c *sender) prepare(ctx context.Context, p *publication, s *Spec, m proto.M
 		p.addGoMicro()
 	}
 	p.record.Header = p.headers
-	if s.Key != nil {
-		p.record.Key = s.Key(m)
-	}
 	var err error
 	p.record.Body, err = c.options.codec.appendBody(p.record.Body, m)
 	return err

@@ -15,13 +15,9 @@ type Spec struct {
 	// Aliases are older names that receivers still accept.
 	Aliases []string
 
-	// Key returns the ordering and partition key of m, empty for none. Nil: the
-	// event has no key. M is a message of the event's Go type.
-	Key func(m proto.Message) string
-
-	// Headers sets the headers that are copied from fields of m. Nil: none. M is
-	// a message of the event's Go type.
-	Headers func(m proto.Message, h HeaderSetter)
+	// Fields sets the key and the headers that are copied from fields of m, which
+	// is a message of the event's Go type. Nil: there are none.
+	Fields func(m proto.Message, f *Fields)
 }
 
 // name is what errors call the event.
@@ -35,12 +31,20 @@ func (s *Spec) name() string {
 // names returns all names of the event on the wire that receivers accept.
 func (s *Spec) names() []string { return append([]string{s.Type}, s.Aliases...) }
 
-// HeaderSetter takes the headers that [Spec].Headers copies from fields.
-type HeaderSetter struct{ headers *headers }
+// Fields takes what [Spec].Fields copies from a message. Its methods are not
+// inlined, because every event of a program calls them.
+type Fields struct{ publication *publication }
 
-// Set sets one header. An empty value sets none.
-func (h HeaderSetter) Set(name, value string) {
+// SetKey sets the ordering and partition key. Empty means none.
+//
+//go:noinline
+func (f *Fields) SetKey(key string) { f.publication.record.Key = key }
+
+// SetHeader sets one header. An empty value sets none.
+//
+//go:noinline
+func (f *Fields) SetHeader(name, value string) {
 	if value != "" {
-		h.headers.set(name, value)
+		f.publication.headers.set(name, value)
 	}
 }

@@ -16,10 +16,12 @@ import (
 
 var (
 	textSpec = &event.Spec{
-		Topic:   "texts",
-		Type:    "google.protobuf.StringValue",
-		Key:     func(m proto.Message) string { return m.(*wrapperspb.StringValue).GetValue() },
-		Headers: func(m proto.Message, h event.HeaderSetter) { h.Set("text", m.(*wrapperspb.StringValue).GetValue()) },
+		Topic: "texts",
+		Type:  "google.protobuf.StringValue",
+		Fields: func(m proto.Message, f *event.Fields) {
+			f.SetKey(m.(*wrapperspb.StringValue).GetValue())
+			f.SetHeader("text", m.(*wrapperspb.StringValue).GetValue())
+		},
 	}
 	flagSpec = &event.Spec{Topic: "flags", Type: "google.protobuf.BoolValue"}
 )

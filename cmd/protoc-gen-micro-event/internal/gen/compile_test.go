@@ -28,6 +28,8 @@ import (
 // testCase is a txtar archive. Files that end in .proto are compiled, and
 // generated unless "imports" lists them; "param" is the parameter of the plugin;
 // "image" names a file of compiled descriptors to use instead of .proto files;
+// "positions" is "all" for those inside the value of an option too, as buf has
+// them and protoc has not;
 // files beneath want/ are the expected output.
 type testCase struct {
 	path    string
@@ -104,7 +106,11 @@ func (c *testCase) request(t testing.TB) *pluginpb.CodeGeneratorRequest {
 			}
 		}
 	}
-	req.ProtoFile = compile(t, sources)
+	mode := protocompile.SourceInfoStandard
+	if c.file("positions") == "all" {
+		mode |= protocompile.SourceInfoExtraOptionLocations
+	}
+	req.ProtoFile = compileWith(t, sources, mode)
 	return req
 }
 
@@ -127,6 +133,11 @@ func readImage(t testing.TB, path string) []*descriptorpb.FileDescriptorProto {
 // the descriptors of all files in topological order.
 func compile(t testing.TB, sources map[string]string) []*descriptorpb.FileDescriptorProto {
 	t.Helper()
+	return compileWith(t, sources, protocompile.SourceInfoStandard)
+}
+
+func compileWith(t testing.TB, sources map[string]string, mode protocompile.SourceInfoMode) []*descriptorpb.FileDescriptorProto {
+	t.Helper()
 	names := slices.Sorted(maps.Keys(sources))
 	if _, ok := sources[schema.Path]; !ok {
 		sources = maps.Clone(sources)
@@ -137,7 +148,7 @@ func compile(t testing.TB, sources map[string]string) []*descriptorpb.FileDescri
 			protocompile.WithStandardImports(&protocompile.SourceResolver{Accessor: protocompile.SourceAccessorFromMap(sources)}),
 			protocompile.ResolverFunc(findGoFeatures),
 		},
-		SourceInfoMode: protocompile.SourceInfoStandard,
+		SourceInfoMode: mode,
 	}
 	files, err := compiler.Compile(context.Background(), names...)
 	if err != nil {

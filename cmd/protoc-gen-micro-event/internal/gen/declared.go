@@ -1,8 +1,6 @@
 package gen
 
 import (
-	"strings"
-
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/types/gofeaturespb"
 )
@@ -93,11 +91,11 @@ func (s scope) addOneofs(m *protogen.Message) {
 		s["is"+name], s["case_"+name], s[name+"_not_set_case"] = d, d, d
 		for _, f := range o.Fields {
 			d := declaration{"oneof field", string(f.Desc.FullName())}
-			for _, wrapper := range []string{f.GoIdent.GoName, m.GoIdent.GoName + "_" + f.GoName} {
-				wrapper = strings.TrimRight(wrapper, "_")
-				s[wrapper], s[wrapper+"_"], s[unexported(wrapper)] = d, d, d
+			field := m.GoIdent.GoName + "_" + f.GoName
+			for _, wrapper := range []string{f.GoIdent.GoName, field, field + "_"} {
+				s[wrapper], s[unexported(wrapper)] = d, d
 			}
-			s[m.GoIdent.GoName+"_"+f.GoName+"_case"] = d
+			s[field+"_case"] = d
 		}
 	}
 }

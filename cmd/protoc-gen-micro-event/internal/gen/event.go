@@ -31,6 +31,9 @@ type header struct {
 	value fieldPath
 }
 
+// hasFields reports whether the event copies anything from fields.
+func (e *event) hasFields() bool { return e.key != nil || len(e.headers) > 0 }
+
 // source is a .proto file of the request and its events.
 type source struct {
 	*protogen.File

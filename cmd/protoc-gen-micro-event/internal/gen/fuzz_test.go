@@ -156,7 +156,7 @@ func words(s string) string {
 func FuzzComment(f *testing.F) {
 	for _, comment := range []string{
 		"An order.\n", " - a\n - b\n", "+build x", "\t+build x\n", " 1. a\n\n    b\n", "*/\n/*", "\x00\xff\ufeff\r\n\f\v\u2028", " # A\n\n text\n\n\n\ttab\n",
-		" [a]: https://example.com\n", "go:embed x\nline x:1\nexport X\n", " Deprecated: no.\n", " ``a''\n",
+		" [a]: https://example.com\n", "  - [a]: https://example.com\n", "go:embed x\nline x:1\nexport X\n", " Deprecated: no.\n", " ``a''\n",
 	} {
 		f.Add(comment)
 	}

@@ -90,11 +90,8 @@ func (e *event) genSpec(w *writer) {
 	if aliases := e.options.GetAliases(); len(aliases) > 0 {
 		fields = append(fields, element{"Aliases", stringSlice(aliases)})
 	}
-	if e.key != nil {
-		fields = append(fields, element{"Key", e.keyFunc()})
-	}
-	if len(e.headers) > 0 {
-		fields = append(fields, element{"Headers", e.headersFunc()})
+	if e.hasFields() {
+		fields = append(fields, element{"Fields", e.fieldsFunc()})
 	}
 	w.P()
 	w.P("var ", e.names.spec, " = event.Spec{")
@@ -102,19 +99,25 @@ func (e *event) genSpec(w *writer) {
 	w.P("}")
 }
 
-func (e *event) keyFunc() string {
-	return funcLiteral("func(m proto.Message) string", "return "+e.key.value("m.(*"+e.goType()+")"))
+func (e *event) fieldsFunc() string {
+	const signature = "func(m proto.Message, f *event.Fields)"
+	message := "m.(*" + e.goType() + ")"
+	if body := e.setFields(message); len(body) == 1 {
+		return funcLiteral(signature, body[0])
+	}
+	return funcLiteral(signature, append([]string{"e := " + message}, e.setFields("e")...)...)
 }
 
-func (e *event) headersFunc() string {
-	message, body := "e", []string{"e := m.(*" + e.goType() + ")"}
-	if len(e.headers) == 1 {
-		message, body = "m.(*"+e.goType()+")", nil
+// setFields returns the statements that copy fields of the message.
+func (e *event) setFields(message string) []string {
+	var body []string
+	if e.key != nil {
+		body = append(body, "f.SetKey("+e.key.value(message)+")")
 	}
 	for _, h := range e.headers {
-		body = append(body, "h.Set("+strconv.Quote(h.name)+", "+h.value.value(message)+")")
+		body = append(body, "f.SetHeader("+strconv.Quote(h.name)+", "+h.value.value(message)+")")
 	}
-	return funcLiteral("func(m proto.Message, h event.HeaderSetter)", body...)
+	return body
 }
 
 func (e *event) genPublish(w *writer) {

@@ -2,6 +2,7 @@ package gen_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -11,6 +12,7 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -29,8 +31,12 @@ import (
 // compiles beside what protoc-gen-go generates for all files of the request.
 func checkGo(t testing.TB, req *pluginpb.CodeGeneratorRequest, resp *pluginpb.CodeGeneratorResponse) {
 	t.Helper()
-	if err := goError(messageCode(t, req), resp); err != nil {
+	messages := messageCode(t, req)
+	if err := goError(messages, resp); err != nil {
 		t.Error(err)
+	}
+	if err := goError(opaqueVariant(messages), resp); err != nil {
+		t.Errorf("with the build tag protoopaque: %v", err)
 	}
 }
 
@@ -47,7 +53,7 @@ func messageCode(t testing.TB, req *pluginpb.CodeGeneratorRequest) map[string]st
 
 func messageFiles(req *pluginpb.CodeGeneratorRequest) (map[string]string, error) {
 	req = proto.CloneOf(req)
-	req.Parameter = nil
+	req.Parameter = proto.String(foreignParameters(req.GetParameter()))
 	plugin, err := protogen.Options{}.New(req)
 	if err != nil {
 		return nil, err
@@ -63,6 +69,29 @@ func messageFiles(req *pluginpb.CodeGeneratorRequest) (map[string]string, error)
 	}
 	return output(resp), nil
 }
+
+// foreignParameters leaves out the parameters that protoc-gen-go does not have, and
+// those that would hide the import path of a file.
+func foreignParameters(all string) string {
+	return strings.Join(slices.DeleteFunc(strings.Split(all, ","), func(p string) bool {
+		return strings.HasPrefix(p, "package_suffix=") || strings.HasPrefix(p, "paths=") || strings.HasPrefix(p, "module=")
+	}), ",")
+}
+
+// opaqueVariant returns the files that are built with the tag protoopaque.
+func opaqueVariant(messages map[string]string) map[string]string {
+	variant := maps.Clone(messages)
+	for name, content := range messages {
+		if base, ok := strings.CutSuffix(name, opaqueSuffix); ok {
+			delete(variant, name)
+			variant[base+".pb.go"] = content
+		}
+	}
+	return variant
+}
+
+// opaqueSuffix ends the names of files that are built only with the tag.
+const opaqueSuffix = "_protoopaque.pb.go"
 
 // goError says why the code of both plugins does not compile together, or why
 // the code of ours is not formatted.
@@ -102,7 +131,7 @@ func newGoChecker() *goChecker {
 // add adds a file whose folder is its import path. Files that are built only
 // with a tag are left out.
 func (c *goChecker) add(name, content string) error {
-	if strings.HasSuffix(name, "_protoopaque.pb.go") {
+	if strings.HasSuffix(name, opaqueSuffix) {
 		return nil
 	}
 	f, err := parser.ParseFile(c.fset, name, content, parser.SkipObjectResolution)
@@ -133,9 +162,12 @@ func (c *goChecker) Import(path string) (*types.Package, error) {
 	}
 	var errs []error
 	config := types.Config{Importer: c, Error: func(err error) { errs = append(errs, err) }}
-	p, _ := config.Check(path, c.fset, files, nil) //nolint:errcheck // Error has all of them
+	p, err := config.Check(path, c.fset, files, nil)
 	c.packages[path] = p
-	return p, errors.Join(errs...)
+	if len(errs) > 0 {
+		err = errors.Join(errs...) // all of them, where err is the first
+	}
+	return p, err
 }
 
 // linkedPackages imports the packages that generated code depends on from the
@@ -167,7 +199,7 @@ func openExportData(path string) (io.ReadCloser, error) {
 
 // exportData returns the files of export data by import path.
 var exportData = sync.OnceValue(func() map[string]string {
-	cmd := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}",
+	cmd := exec.CommandContext(context.Background(), "go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}",
 		"github.com/micro-event/micro-event/runtime/event",
 		"github.com/micro-event/micro-event/proto/micro/event/v1",
 		"google.golang.org/protobuf/runtime/protoimpl",

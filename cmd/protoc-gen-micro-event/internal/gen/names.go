@@ -1,8 +1,8 @@
 package gen
 
 import (
-	"cmp"
 	"go/token"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -55,7 +55,7 @@ func unexported(name string) string {
 // no import may have.
 var usedInBodies = []string{
 	"context", "event", "proto", "strconv",
-	"ctx", "p", "e", "s", "h", "m", "opts",
+	"ctx", "p", "e", "s", "h", "m", "f", "opts",
 	"error", "string", "int64", "uint64", "init",
 }
 
@@ -103,28 +103,26 @@ func importName(name string) string {
 	return unique
 }
 
-// importLines returns the imports from outside the standard library.
+// importLines returns the imports from outside the standard library, in the order
+// of their paths.
 func (s *source) importLines() []string {
-	lines := []string{strconv.Quote(string(eventPackage))}
+	names := map[protogen.GoImportPath]string{eventPackage: ""}
 	if s.needsProto() {
-		lines = append(lines, strconv.Quote(string(protoPackage)))
+		names[protoPackage] = ""
 	}
 	if q := s.output.qualifier; q != "" {
-		lines = append(lines, strings.TrimSuffix(q, ".")+" "+strconv.Quote(string(s.GoImportPath)))
+		names[s.GoImportPath] = strings.TrimSuffix(q, ".") + " "
 	}
-	slices.SortFunc(lines, func(a, b string) int { return cmp.Compare(importPath(a), importPath(b)) })
+	var lines []string
+	for _, path := range slices.Sorted(maps.Keys(names)) {
+		lines = append(lines, names[path]+strconv.Quote(string(path)))
+	}
 	return lines
-}
-
-// importPath returns the path of an import line, which may name it first.
-func importPath(line string) string {
-	_, path, _ := strings.Cut(line, `"`)
-	return path
 }
 
 // needsProto reports whether a spec of the file has functions.
 func (s *source) needsProto() bool {
-	return slices.ContainsFunc(s.events, func(e *event) bool { return e.key != nil || len(e.headers) > 0 })
+	return slices.ContainsFunc(s.events, (*event).hasFields)
 }
 
 // needsStrconv reports whether a function of a spec converts a value.

@@ -125,8 +125,7 @@ func (p fieldPath) value(m string) string {
 	var get strings.Builder
 	get.WriteString(m)
 	for _, f := range p {
-		name, _ := f.MethodName("Get")
-		get.WriteString("." + name + "()")
+		get.WriteString("." + getter(f) + "()")
 	}
 	switch v := get.String(); p.format() {
 	case formatBool:
@@ -144,6 +143,17 @@ func (p fieldPath) value(m string) string {
 	default:
 		return v
 	}
+}
+
+// getter returns the name of the getter of f. Code of the hybrid API is built with
+// the opaque API too, under a build tag; where its getters differ, the older name
+// may be the one that both have.
+func getter(f *protogen.Field) string {
+	name, older := f.MethodName("Get")
+	if opaque := "Get" + f.BuilderFieldName(); older == opaque {
+		return older
+	}
+	return name
 }
 
 func (p fieldPath) format() format { return valueFormat(p[len(p)-1].Desc.Kind()) }

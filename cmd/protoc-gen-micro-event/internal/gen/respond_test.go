@@ -39,12 +39,13 @@ message Event%d {
 	}
 }
 
-// TestLinesOfCode: generated code stays small enough to read.
+// TestLinesOfCode: generated code stays small enough to read. Without its key
+// and header an event takes 14 lines, with one of them 15.
 func TestLinesOfCode(t *testing.T) {
 	one := codeLines(gen.Respond(eventsRequest(t, 1, "")).File[0].GetContent())
 	two := codeLines(gen.Respond(eventsRequest(t, 2, "")).File[0].GetContent())
-	if one > 30 || two-one > 16 {
-		t.Errorf("got %d lines for one event and %d for the next, want at most 30 and 16", one, two-one)
+	if one > 30 || two-one > 19 {
+		t.Errorf("got %d lines for one event and %d for the next, want at most 30 and 19", one, two-one)
 	}
 }
 

@@ -25,10 +25,12 @@ import (
 )
 
 var spec = &event.Spec{
-	Topic:   "shop.orders",
-	Type:    "shop.v1.Order",
-	Key:     func(m proto.Message) string { return m.(*wrapperspb.StringValue).GetValue() },
-	Headers: func(_ proto.Message, h event.HeaderSetter) { h.Set("tenant", "acme") },
+	Topic: "shop.orders",
+	Type:  "shop.v1.Order",
+	Fields: func(m proto.Message, f *event.Fields) {
+		f.SetKey(m.(*wrapperspb.StringValue).GetValue())
+		f.SetHeader("tenant", "acme")
+	},
 }
 
 // attributes has an extension attribute of each type in CloudEvents, as the SDK

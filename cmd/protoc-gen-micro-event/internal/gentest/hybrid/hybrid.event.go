@@ -19,10 +19,13 @@ const _ = event.IsAtLeastVersion0_1_0
 const RenamedTopic = "micro.event.gentest.hybrid.Renamed"
 
 var renamedSpec = event.Spec{
-	Topic:   RenamedTopic,
-	Type:    "micro.event.gentest.hybrid.Renamed",
-	Key:     func(m proto.Message) string { return m.(*Renamed).Get_Foo() },
-	Headers: func(m proto.Message, h event.HeaderSetter) { h.Set("get-foo", m.(*Renamed).GetGetFoo()) },
+	Topic: RenamedTopic,
+	Type:  "micro.event.gentest.hybrid.Renamed",
+	Fields: func(m proto.Message, f *event.Fields) {
+		e := m.(*Renamed)
+		f.SetKey(e.GetFoo())
+		f.SetHeader("get-foo", e.GetGetFoo())
+	},
 }
 
 // PublishRenamed publishes e to [RenamedTopic], keyed by foo.

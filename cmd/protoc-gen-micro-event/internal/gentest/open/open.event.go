@@ -23,14 +23,14 @@ var orderPlacedSpec = event.Spec{
 	Topic:   OrderPlacedTopic,
 	Type:    "micro.event.gentest.open.OrderPlaced",
 	Aliases: []string{"gentest.OrderCreated"},
-	Key:     func(m proto.Message) string { return strconv.FormatUint(m.(*OrderPlaced).GetCustomer().GetId(), 10) },
-	Headers: func(m proto.Message, h event.HeaderSetter) {
+	Fields: func(m proto.Message, f *event.Fields) {
 		e := m.(*OrderPlaced)
-		h.Set("status", e.GetStatus().String())
-		h.Set("total", strconv.FormatInt(int64(e.GetTotal()), 10))
-		h.Set("gift", strconv.FormatBool(e.GetGift()))
-		h.Set("note", e.GetNote())
-		h.Set("card", e.GetCard())
+		f.SetKey(strconv.FormatUint(e.GetCustomer().GetId(), 10))
+		f.SetHeader("status", e.GetStatus().String())
+		f.SetHeader("total", strconv.FormatInt(int64(e.GetTotal()), 10))
+		f.SetHeader("gift", strconv.FormatBool(e.GetGift()))
+		f.SetHeader("note", e.GetNote())
+		f.SetHeader("card", e.GetCard())
 	},
 }
 

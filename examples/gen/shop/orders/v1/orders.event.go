@@ -21,11 +21,11 @@ const OrderCreatedTopic = "shop.orders.created"
 var orderCreatedSpec = event.Spec{
 	Topic: OrderCreatedTopic,
 	Type:  "shop.orders.v1.OrderCreated",
-	Key:   func(m proto.Message) string { return m.(*OrderCreated).GetOrderId() },
-	Headers: func(m proto.Message, h event.HeaderSetter) {
+	Fields: func(m proto.Message, f *event.Fields) {
 		e := m.(*OrderCreated)
-		h.Set("tenant", e.GetTenantId())
-		h.Set("channel", e.GetChannel().String())
+		f.SetKey(e.GetOrderId())
+		f.SetHeader("tenant", e.GetTenantId())
+		f.SetHeader("channel", e.GetChannel().String())
 	},
 }
 
@@ -57,7 +57,7 @@ var orderCancelledSpec = event.Spec{
 	Topic:   OrderCancelledTopic,
 	Type:    "shop.orders.v1.OrderCancelled",
 	Aliases: []string{"shop.OrderCanceled"},
-	Key:     func(m proto.Message) string { return m.(*OrderCancelled).GetCustomer().GetId() },
+	Fields:  func(m proto.Message, f *event.Fields) { f.SetKey(m.(*OrderCancelled).GetCustomer().GetId()) },
 }
 
 // PublishOrderCancelled publishes e to [OrderCancelledTopic], keyed by customer.id.

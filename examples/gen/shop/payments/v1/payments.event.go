@@ -22,9 +22,10 @@ const PaymentCapturedTopic = "shop.payments"
 var paymentCapturedSpec = event.Spec{
 	Topic: PaymentCapturedTopic,
 	Type:  "shop.payments.v1.PaymentCaptured",
-	Key:   func(m proto.Message) string { return m.(*PaymentCaptured).GetOrderId() },
-	Headers: func(m proto.Message, h event.HeaderSetter) {
-		h.Set("currency", m.(*PaymentCaptured).GetAmount().GetCurrencyCode())
+	Fields: func(m proto.Message, f *event.Fields) {
+		e := m.(*PaymentCaptured)
+		f.SetKey(e.GetOrderId())
+		f.SetHeader("currency", e.GetAmount().GetCurrencyCode())
 	},
 }
 
@@ -51,11 +52,11 @@ const PaymentFailedTopic = "shop.payments"
 var paymentFailedSpec = event.Spec{
 	Topic: PaymentFailedTopic,
 	Type:  "shop.payments.v1.PaymentFailed",
-	Key:   func(m proto.Message) string { return m.(*PaymentFailed).GetOrderId() },
-	Headers: func(m proto.Message, h event.HeaderSetter) {
+	Fields: func(m proto.Message, f *event.Fields) {
 		e := m.(*PaymentFailed)
-		h.Set("reason", e.GetReason().String())
-		h.Set("attempt", strconv.FormatUint(uint64(e.GetAttempt()), 10))
+		f.SetKey(e.GetOrderId())
+		f.SetHeader("reason", e.GetReason().String())
+		f.SetHeader("attempt", strconv.FormatUint(uint64(e.GetAttempt()), 10))
 	},
 }
 
@@ -82,9 +83,9 @@ func SubscribePaymentFailed(s *event.Server, h event.Handler[*PaymentFailed], op
 const PaymentDeclinedTopic = "shop.payments"
 
 var paymentDeclinedSpec = event.Spec{
-	Topic: PaymentDeclinedTopic,
-	Type:  "shop.payments.v1.PaymentDeclined",
-	Key:   func(m proto.Message) string { return m.(*PaymentDeclined).GetOrderId() },
+	Topic:  PaymentDeclinedTopic,
+	Type:   "shop.payments.v1.PaymentDeclined",
+	Fields: func(m proto.Message, f *event.Fields) { f.SetKey(m.(*PaymentDeclined).GetOrderId()) },
 }
 
 // PublishPaymentDeclined publishes e to [PaymentDeclinedTopic], keyed by order_id.

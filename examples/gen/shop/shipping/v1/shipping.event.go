@@ -22,9 +22,10 @@ const ParcelShippedTopic = "shop.parcels.shipped"
 var parcelShippedSpec = event.Spec{
 	Topic: ParcelShippedTopic,
 	Type:  "shop.shipping.v1.ParcelShipped",
-	Key:   func(m proto.Message) string { return strconv.FormatInt(m.(*ParcelShipped).GetParcel().GetNumber(), 10) },
-	Headers: func(m proto.Message, h event.HeaderSetter) {
-		h.Set("carrier", m.(*ParcelShipped).GetParcel().GetCarrier().String())
+	Fields: func(m proto.Message, f *event.Fields) {
+		e := m.(*ParcelShipped)
+		f.SetKey(strconv.FormatInt(e.GetParcel().GetNumber(), 10))
+		f.SetHeader("carrier", e.GetParcel().GetCarrier().String())
 	},
 }
 
@@ -50,9 +51,9 @@ func SubscribeParcelShipped(s *event.Server, h event.Handler[*ParcelShipped], op
 const CarrierSuspendedTopic = "shop.carriers.suspended"
 
 var carrierSuspendedSpec = event.Spec{
-	Topic: CarrierSuspendedTopic,
-	Type:  "shop.shipping.v1.CarrierSuspended",
-	Key:   func(m proto.Message) string { return m.(*CarrierSuspended).GetCarrier().String() },
+	Topic:  CarrierSuspendedTopic,
+	Type:   "shop.shipping.v1.CarrierSuspended",
+	Fields: func(m proto.Message, f *event.Fields) { f.SetKey(m.(*CarrierSuspended).GetCarrier().String()) },
 }
 
 // PublishCarrierSuspended publishes e to [CarrierSuspendedTopic], keyed by carrier.

@@ -23,9 +23,10 @@ const SealedTopic = "micro.event.gentest.opaque.Sealed"
 var sealedSpec = event.Spec{
 	Topic: SealedTopic,
 	Type:  "micro.event.gentest.opaque.Sealed",
-	Key:   func(m proto.Message) string { return m.(*opaque.Sealed).GetId() },
-	Headers: func(m proto.Message, h event.HeaderSetter) {
-		h.Set("choice", strconv.FormatInt(int64(m.(*opaque.Sealed).GetNumber()), 10))
+	Fields: func(m proto.Message, f *event.Fields) {
+		e := m.(*opaque.Sealed)
+		f.SetKey(e.GetId())
+		f.SetHeader("choice", strconv.FormatInt(int64(e.GetNumber()), 10))
 	},
 }
 
