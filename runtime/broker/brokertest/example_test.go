@@ -3,28 +3,11 @@ package brokertest_test
 import (
 	"context"
 	"fmt"
-	"testing"
 
 	"github.com/micro-event/micro-event/runtime/broker"
 	"github.com/micro-event/micro-event/runtime/broker/brokertest"
 	memorybroker "github.com/micro-event/micro-event/runtime/broker/memory"
 )
-
-// A transport with a server joins with a function that makes connections to it,
-// and says what its brokers cannot tell: here that tests may fill a queue.
-func ExampleRun() {
-	var t *testing.T // of a function TestConformance(t *testing.T)
-
-	newBroker := func(_ testing.TB, opts ...broker.Option) broker.Broker {
-		return memorybroker.New(opts...) // or natsbroker.New(server.ClientURL(), opts...)
-	}
-	if t != nil {
-		brokertest.Run(t, newBroker, brokertest.Features{
-			Capacity: memorybroker.DefaultCapacity,
-			Skip:     map[string]string{"S3_a_queue_outlives_connections": "all is lost with the process"},
-		})
-	}
-}
 
 // Two brokers share a driver that lives in this process.
 func ExampleShare() {
