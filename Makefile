@@ -1,5 +1,6 @@
 # The Go modules of this repository; test, lint, tidy and vet run over each.
-MODULES := .
+MODULES := . examples/grpc runtime/event/internal/cloudevents runtime/event/internal/gomicro \
+	runtime/event/otelevent runtime/event/protovalidateevent
 
 # Flags for `go test`, such as TESTFLAGS=-race.
 TESTFLAGS :=
@@ -25,6 +26,10 @@ demo: ## generate from examples/proto and run examples/quickstart and examples/h
 test: ## run all tests
 	$(call each,go test $(TESTFLAGS) ./...)
 
+.PHONY: race
+race: ## run the tests under the race detector
+	$(call each,go test -race ./...)
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for a short while
 	scripts/fuzz $(MODULES)
@@ -44,6 +49,10 @@ lint: $(GOLANGCI) ## run the linters on Go and protobuf
 .PHONY: fix
 fix: $(GOLANGCI) ## format, and apply the fixes that linters know
 	$(call each,$(GOLANGCI) run --config $(CURDIR)/.golangci.yml --fix ./...)
+
+.PHONY: download
+download: ## fetch what every module needs
+	$(call each,go mod download)
 
 .PHONY: tidy
 tidy: ## tidy every go.mod

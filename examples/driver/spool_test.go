@@ -18,7 +18,7 @@ func newBroker(t *testing.T) brokertest.NewBroker {
 	t.Helper()
 	dir := t.TempDir()
 	return func(_ testing.TB, opts ...broker.Option) broker.Broker {
-		opts = append(opts, spoolbroker.AckWait(time.Second))
+		opts = append(opts, spoolbroker.AckWait(2*time.Second))
 		return spoolbroker.New(dir, opts...)
 	}
 }

@@ -40,16 +40,50 @@ func (b headerBudget) check(r *Record) error {
 		return fmt.Errorf("%w: %d entries, more than %d", ErrInvalidHeader, len(r.Header), b.entries)
 	}
 	total := 0
-	for _, f := range r.Header {
+	for i := range r.Header {
+		f := &r.Header[i]
+		total += len(f.Name) + len(f.Value)
+		if f.isPlain() {
+			continue
+		}
 		if fault := headerFault(f.Name, f.Value); fault != "" {
 			return fmt.Errorf("%w %.64q: %s", ErrInvalidHeader, f.Name, fault)
 		}
-		total += len(f.Name) + len(f.Value)
 	}
 	if total > b.bytes {
 		return fmt.Errorf("%w: %d bytes in all, more than %d", ErrInvalidHeader, total, b.bytes)
 	}
 	return nil
+}
+
+// isPlain reports whether a header is valid at first sight, as nearly all are.
+func (f *Field) isPlain() bool {
+	return f.Name != "" && len(f.Name) <= MaxHeaderNameBytes && len(f.Value) <= MaxHeaderValueBytes &&
+		isASCII(f.Name) && isASCII(f.Value)
+}
+
+// isASCII looks at eight bytes at a time, at the end at some of them again.
+func isASCII(s string) bool {
+	const high = 0x8080808080808080
+	if len(s) < 8 {
+		var all byte
+		for i := range len(s) {
+			all |= s[i]
+		}
+		return all < utf8.RuneSelf
+	}
+	all := eight(s[len(s)-8:])
+	for ; len(s) > 8; s = s[8:] {
+		all |= eight(s)
+	}
+	return all&high == 0
+}
+
+// eight returns the first eight bytes of s as a number. It compiles to one load.
+func eight(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
 func headerFault(name, value string) string {
@@ -77,19 +111,16 @@ const carrier = "micro-headers"
 
 // encodeHeaders returns r, or a copy whose header the transport carries exactly.
 func encodeHeaders(r *Record, support HeaderSupport) *Record {
-	var packed []byte
-	for _, f := range r.Header {
-		if !support.carries(f) {
-			packed = appendEntry(packed, f)
-		}
-	}
-	if packed == nil {
+	if support.carriesAll(r.Header) {
 		return r
 	}
-	header := make([]Field, 0, len(r.Header))
-	for _, f := range r.Header {
-		if support.carries(f) {
-			header = append(header, f)
+	var packed []byte
+	header := make([]Field, 0, len(r.Header)+1)
+	for i := range r.Header {
+		if f := &r.Header[i]; support.carries(f) {
+			header = append(header, *f)
+		} else {
+			packed = appendEntry(packed, *f)
 		}
 	}
 	header = append(header, Field{carrier, base64.RawURLEncoding.EncodeToString(packed)})
@@ -136,8 +167,17 @@ func cutEntry(packed []byte) (string, []byte, error) {
 	return string(packed[size:end]), packed[end:], nil
 }
 
+func (s HeaderSupport) carriesAll(header []Field) bool {
+	for i := range header {
+		if !s.carries(&header[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 // carries reports whether the transport carries a header exactly.
-func (s HeaderSupport) carries(f Field) bool {
+func (s HeaderSupport) carries(f *Field) bool {
 	if f.Name == carrier || f.Name == redriveHeader {
 		return false
 	}

@@ -29,7 +29,7 @@ func TestHeadersArriveThroughAnyTransport(t *testing.T) {
 					t.Error("the caller's header was changed")
 				}
 				for _, f := range out.Header {
-					if f.Name != carrier && !support.carries(f) {
+					if f.Name != carrier && !support.carries(&f) {
 						t.Errorf("%q is left to a transport that cannot carry it", f)
 					}
 				}
@@ -102,4 +102,17 @@ func FuzzHeadersRoundTrip(f *testing.F) {
 			t.Errorf("got %q, want %q", got, h)
 		}
 	})
+}
+
+func TestIsASCII(t *testing.T) {
+	for _, s := range []string{"", "a", "1234567", "12345678", "123456789abcdef", strings.Repeat("x", 100)} {
+		if !isASCII(s) {
+			t.Errorf("%q is ASCII", s)
+		}
+		for i := range len(s) {
+			if bad := s[:i] + "\x80" + s[i+1:]; isASCII(bad) {
+				t.Errorf("%q is not ASCII", bad)
+			}
+		}
+	}
 }

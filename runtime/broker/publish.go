@@ -31,20 +31,35 @@ func (e *Engine) PublishRecord(ctx context.Context, topic string, r *Record) err
 // or one error per message, nil for those that were accepted. It is one round
 // trip on transports that can, and a loop on the others.
 func (e *Engine) PublishBatch(ctx context.Context, topic string, ms []*Message, opts ...PublishOption) []error {
+	rs := make([]*Record, len(ms))
+	for i, m := range ms {
+		if m != nil {
+			rs[i] = &Record{Key: m.Key, Body: m.Body, Header: appendFields(nil, m.Header)}
+		}
+	}
+	return e.publishBatch(ctx, topic, rs, NewPublishOptions(opts...))
+}
+
+// PublishRecords is PublishBatch for layers that make records, such as package
+// event.
+func (e *Engine) PublishRecords(ctx context.Context, topic string, rs []*Record) []error {
+	return e.publishBatch(ctx, topic, rs, PublishOptions{})
+}
+
+func (e *Engine) publishBatch(ctx context.Context, topic string, rs []*Record, o PublishOptions) []error {
 	b, ok := e.driver.(BatchPublisher)
 	if !ok {
-		return each(ms, func(m *Message) error { return e.Publish(ctx, topic, m, opts...) })
+		return each(rs, func(r *Record) error { return e.send(ctx, topic, r, o, headerLimits) })
 	}
-	o := NewPublishOptions(opts...)
 	pass, settings, err := e.admit(ctx, topic, o)
 	if err != nil {
-		return each(ms, func(*Message) error { return publishError(topic, err) })
+		return each(rs, func(*Record) error { return publishError(topic, err) })
 	}
 	defer pass.Done()
-	errs := make([]error, len(ms))
-	valid, places := make([]*Record, 0, len(ms)), make([]int, 0, len(ms))
-	for i, m := range ms {
-		out, err := settings.prepareMessage(m)
+	errs := make([]error, len(rs))
+	valid, places := make([]*Record, 0, len(rs)), make([]int, 0, len(rs))
+	for i, r := range rs {
+		out, err := settings.prepare(r, headerLimits)
 		if err != nil {
 			errs[i] = publishError(topic, err)
 			continue
@@ -57,10 +72,10 @@ func (e *Engine) PublishBatch(ctx context.Context, topic string, ms []*Message, 
 	return orNil(errs)
 }
 
-func each(ms []*Message, f func(*Message) error) []error {
-	errs := make([]error, len(ms))
-	for i, m := range ms {
-		errs[i] = f(m)
+func each(rs []*Record, f func(*Record) error) []error {
+	errs := make([]error, len(rs))
+	for i, r := range rs {
+		errs[i] = f(r)
 	}
 	return orNil(errs)
 }
@@ -140,13 +155,6 @@ func (s *settings) prepare(r *Record, headers headerBudget) (*Record, error) {
 		return nil, err
 	}
 	return encodeHeaders(r, s.info.Headers), nil
-}
-
-func (s *settings) prepareMessage(m *Message) (*Record, error) {
-	if m == nil {
-		return nil, Rejected(errNilMessage)
-	}
-	return s.prepare(&Record{Key: m.Key, Body: m.Body, Header: appendFields(nil, m.Header)}, headerLimits)
 }
 
 func publishResult(topic string, err error, o PublishOptions) error {

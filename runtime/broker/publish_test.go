@@ -162,6 +162,18 @@ func TestPublishBatchKeepsItsPlaces(t *testing.T) {
 	}
 }
 
+func TestPublishRecordsIsABatchOfRecords(t *testing.T) {
+	d := &batchDriver{fakeDriver: newFake(Capabilities{})}
+	e := connected(t, d)
+	errs := e.PublishRecords(t.Context(), "t", []*Record{{}, nil, {Body: []byte("fails")}})
+	if len(errs) != 3 || errs[0] != nil || !errors.Is(errs[1], ErrRejected) || !errors.Is(errs[2], ErrNotDelivered) {
+		t.Errorf("errors %v, want the second and the third", errs)
+	}
+	if errs := e.PublishRecords(t.Context(), "t", []*Record{{}, {}}); errs != nil || d.calls != 2 {
+		t.Errorf("errors %v, %d calls of the driver, want none and 2", errs, d.calls)
+	}
+}
+
 func TestPublishBatchWithoutTheAbilityIsALoop(t *testing.T) {
 	d := newFake(Capabilities{})
 	e := connected(t, d)

@@ -69,15 +69,79 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-func publish(t testing.TB, ctx context.Context, c *event.Client, e *eventv1.HeaderField) {
-	t.Helper()
+// TestAsyncAllocations holds the budget of asynchronous publishing: the text of
+// id and time, and shares in what a batch needs.
+func TestAsyncAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector empties pools at random")
+	}
+	const events = 500
+	a, e := event.NewAsyncClient(event.NewClient(discarding(t), "shop")), large()
+	n := testing.AllocsPerRun(100, func() {
+		for range events {
+			if err := a.PublishEvent(t.Context(), fieldSpec, e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := a.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n/events > 1.5 {
+		t.Errorf("publishing allocates %v times for an event, want at most 1.5", n/events)
+	}
+}
+
+// TestInterceptorsAllocateNothing compares three on each side with none.
+func TestInterceptorsAllocateNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector empties pools at random")
+	}
+	passPublish := func(next event.PublishFunc) event.PublishFunc {
+		return func(ctx context.Context, s *event.Spec, m proto.Message) error { return next(ctx, s, m) }
+	}
+	pass := func(next event.PublishFunc) event.PublishFunc { return passPublish(next) }
+	passHandle := func(next event.HandleFunc) event.HandleFunc {
+		return func(ctx context.Context, m proto.Message) error { return next(ctx, m) }
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	measure := func(wrapPublish event.ClientOption, wrapHandle event.ServerOption) float64 {
+		b, handled := quietBroker(), make(chan struct{})
+		s := event.NewServer(b, "billing", wrapHandle)
+		err := errors.Join(event.Subscribe(s, fieldSpec, func(context.Context, *eventv1.HeaderField) error {
+			handled <- struct{}{}
+			return nil
+		}), s.Start(t.Context()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, e := event.NewClient(b, "shop", wrapPublish), large()
+		n := testing.AllocsPerRun(1000, func() {
+			publish(t, t.Context(), c, e)
+			<-handled
+		})
+		if err := s.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	without := measure(event.WrapPublish(), event.WrapHandle())
+	with := measure(
+		event.WrapPublish(passPublish, event.LogPublish(quiet), pass),
+		event.WrapHandle(event.LogHandle(quiet), passHandle, event.Dedup(event.NewMemoryDedup(100))),
+	)
+	if with > without {
+		t.Errorf("%v allocations with interceptors, %v without", with, without)
+	}
+}
+
+func publish(t testing.TB, ctx context.Context, c *event.Client, e *eventv1.HeaderField) { // Helper costs as much as half of it
 	if err := c.PublishEvent(ctx, fieldSpec, e); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func encodeAndDecode(t testing.TB, e *eventv1.HeaderField) {
-	t.Helper()
 	body, err := proto.Marshal(e)
 	if err != nil {
 		t.Fatal(err)

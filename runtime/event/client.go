@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -17,13 +16,7 @@ import (
 // Client publishes events through a broker. It implements [Publisher] and may
 // be used concurrently. It holds nothing that must be closed; the broker is the
 // caller's to connect and disconnect.
-type Client struct {
-	broker       broker.Broker
-	source       string
-	options      clientOptions
-	err          error     // why nothing can be published
-	publications sync.Pool // of *publication
-}
+type Client struct{ sender }
 
 var _ Publisher = (*Client)(nil)
 
@@ -34,12 +27,13 @@ var _ Publisher = (*Client)(nil)
 // A source or an option that is not valid makes every call of
 // [Client.PublishEvent] fail.
 func NewClient(b broker.Broker, source string, opts ...ClientOption) *Client {
-	c := &Client{broker: b, source: source, options: newClientOptions(opts)}
-	c.publications.New = func() any { return newPublication() }
+	c := &Client{}
+	c.broker, c.source, c.options = b, source, newClientOptions(opts)
 	if b == nil {
 		c.err = errors.New("broker of the client is nil")
 	}
 	c.err = errors.Join(c.err, checkSource(source), c.options.check())
+	c.start(c.deliverNow)
 	return c
 }
 
@@ -48,77 +42,18 @@ func NewClient(b broker.Broker, source string, opts ...ClientOption) *Client {
 // the variables of this package. Ctx bounds the call and adds headers, see
 // [WithHeader].
 func (c *Client) PublishEvent(ctx context.Context, s *Spec, m proto.Message) error {
-	if err := c.check(s, m); err != nil {
-		return rejected(s, err)
-	}
-	p := c.publications.Get().(*publication)
-	defer c.release(p)
-	if err := c.prepare(ctx, p, s, m); err != nil {
-		return rejected(s, err)
-	}
-	if err := c.publish(ctx, p); err != nil {
-		return fmt.Errorf("event: publish %s: %w", s.Type, err)
-	}
-	return nil
+	return c.publishEvent(ctx, s, m)
 }
 
-// publish hands p to the broker. Records spare a copy; only an engine itself is
-// asked for them, not what wraps one and may see to Publish in its own way.
-func (c *Client) publish(ctx context.Context, p *publication) error {
+// deliverNow hands p to the broker. Records spare a copy; only an engine itself
+// is asked for them, not what wraps one and may see to Publish in its own way.
+func (c *Client) deliverNow(ctx context.Context, p *publication) error {
+	defer c.release(p)
 	if engine, ok := c.broker.(*broker.Engine); ok {
 		return engine.PublishRecord(ctx, p.topic, &p.record)
 	}
 	m := p.record.Message()
 	return c.broker.Publish(ctx, p.topic, &m)
-}
-
-func (c *Client) check(s *Spec, m proto.Message) error {
-	switch {
-	case c.err != nil:
-		return c.err
-	case s == nil || s.Type == "":
-		return errors.New("spec is nil or has no type")
-	case m == nil || !m.ProtoReflect().IsValid():
-		return ErrNilEvent
-	}
-	return nil
-}
-
-// prepare fills p. Headers are set from the weakest to the strongest, the
-// attributes last, so that nothing can replace those.
-func (c *Client) prepare(ctx context.Context, p *publication, s *Spec, m proto.Message) error {
-	p.topic = s.Topic
-	if err := p.headers.addOutgoing(ctx, c.options.propagate); err != nil {
-		return err
-	}
-	id := p.headers.get(headerID)
-	if id == "" && c.options.newID != nil {
-		id = c.options.newID()
-	}
-	if s.Fields != nil {
-		s.Fields(m, &p.fields)
-	}
-	p.stamp(id, c.options.now())
-	p.headers.set(headerSource, c.source)
-	p.headers.set(headerType, s.Type)
-	p.headers.set(headerContentType, string(c.options.codec))
-	p.record.Header = p.headers
-	var err error
-	p.record.Body, err = c.options.codec.appendBody(p.record.Body, m)
-	return err
-}
-
-func (c *Client) release(p *publication) {
-	if p.reset() {
-		c.publications.Put(p)
-	}
-}
-
-func rejected(s *Spec, cause error) error {
-	if s == nil {
-		return fmt.Errorf("event: publish: %w: %w", broker.ErrRejected, cause)
-	}
-	return fmt.Errorf("event: publish %s: %w: %w", s.Type, broker.ErrRejected, cause)
 }
 
 // checkSource reports why source is not a URI reference (RFC 3986). Package url
@@ -179,6 +114,9 @@ type clientOptions struct {
 	propagate []string
 	now       func() time.Time
 	newID     func() string // nil: UUIDs
+	wrap      []PublishInterceptor
+	mapTopic  topicMapping
+	goMicro   bool
 }
 
 func newClientOptions(opts []ClientOption) clientOptions {
@@ -197,6 +135,7 @@ func (o *clientOptions) check() error {
 	if o.now == nil {
 		errs = append(errs, errors.New("clock of the client is nil"))
 	}
+	errs = append(errs, checkInterceptors(o.wrap))
 	for _, name := range o.propagate {
 		errs = append(errs, checkHeaderName(name))
 	}

@@ -80,6 +80,26 @@ func TestIDsAreUUIDsOfVersion7InOrder(t *testing.T) {
 	}
 }
 
+func TestTimesAreInRFC3339(t *testing.T) {
+	b := &loopback{}
+	var now time.Time
+	c := event.NewClient(b, "s", event.WithClock(func() time.Time { return now }))
+	for _, now = range []time.Time{
+		{},
+		time.Unix(0, 0), time.Unix(0, 1), time.Unix(0, 999_999_999), time.Unix(0, 120_000_000), time.Unix(-1, 5),
+		time.Date(2026, 12, 31, 23, 59, 59, 999_999_990, time.FixedZone("", -3600)),
+		time.Date(2027, 1, 1, 0, 59, 59, 1000, time.UTC), // the second before, but in UTC
+	} {
+		if err := c.PublishEvent(t.Context(), fieldSpec, field("", "")); err != nil {
+			t.Fatal(err)
+		}
+		got := b.published[len(b.published)-1].Header["ce-time"]
+		if want := now.UTC().Format(time.RFC3339Nano); got != want {
+			t.Errorf("time %q, want %q", got, want)
+		}
+	}
+}
+
 func TestContextHeaders(t *testing.T) {
 	ctx := event.WithHeader(t.Context(), "Region", "eu")
 	both := event.WithHeader(ctx, "note", "x")
@@ -94,6 +114,8 @@ func TestContextHeaders(t *testing.T) {
 		{"an empty value takes the header back", event.WithHeader(both, "region", ""), map[string]string{"region": "", "note": "x"}},
 		{"the schema wins", event.WithHeader(ctx, "tenant", "other"), map[string]string{"tenant": "acme"}},
 		{"a trace may be set", event.WithHeader(ctx, "traceparent", "00-1-2-3"), map[string]string{"traceparent": "00-1-2-3"}},
+		{"attributes may be added", event.WithAttribute(ctx, "subject", "o/1"), map[string]string{"ce-subject": "o/1"}},
+		{"an empty value takes the attribute back", event.WithAttribute(event.WithAttribute(ctx, "subject", "o/1"), "subject", ""), map[string]string{"ce-subject": ""}},
 		{"the id may be pinned", event.WithID(event.WithID(ctx, "1"), "2"), map[string]string{"ce-id": "2"}},
 	}
 	for _, tt := range tests {
@@ -163,6 +185,10 @@ func TestPublishRefusesWhatIsNoEvent(t *testing.T) {
 		{"header of go-micro", client("s"), header("Micro-Id"), fieldSpec, ok, event.ErrInvalidHeader},
 		{"a bad header under a good one", client("s"), event.WithHeader(header("ce-x"), "ok", "v"), fieldSpec, ok, event.ErrInvalidHeader},
 		{"empty id", client("s"), event.WithID(ctx, ""), fieldSpec, ok, event.ErrInvalidHeader},
+		{"attribute of the client", client("s"), event.WithAttribute(ctx, "time", "x"), fieldSpec, ok, event.ErrInvalidHeader},
+		{"attribute in upper case", client("s"), event.WithAttribute(ctx, "Subject", "x"), fieldSpec, ok, event.ErrInvalidHeader},
+		{"attribute without a name", client("s"), event.WithAttribute(ctx, "", "x"), fieldSpec, ok, event.ErrInvalidHeader},
+		{"attribute with a long name", client("s"), event.WithAttribute(ctx, "a23456789012345678901", "x"), fieldSpec, ok, event.ErrInvalidHeader},
 		{"string that is not UTF-8", client("s"), ctx, &event.Spec{Topic: "t", Type: "x"}, wrapperspb.String("\xff"), event.ErrCodec},
 	}
 	for _, tt := range tests {

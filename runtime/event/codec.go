@@ -29,7 +29,7 @@ func codecOf(contentType string) (Codec, error) {
 	}
 	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil {
-		return "", fmt.Errorf("%w: content type %q: %w", ErrCodec, contentType, err)
+		return "", &CodecError{contentType, fmt.Errorf("content type %q: %w", contentType, err)}
 	}
 	if c := Codec(media); c.known() {
 		return c, nil
@@ -40,7 +40,7 @@ func codecOf(contentType string) (Codec, error) {
 func (c Codec) known() bool { return c == Protobuf || c == JSON }
 
 func unknownCodec(contentType string) error {
-	return fmt.Errorf("%w: unknown content type %q (known are %s and %s)", ErrCodec, contentType, Protobuf, JSON)
+	return &CodecError{contentType, fmt.Errorf("unknown content type %q (known are %s and %s)", contentType, Protobuf, JSON)}
 }
 
 // appendBody appends the body of m to b.
@@ -55,7 +55,7 @@ func (c Codec) appendBody(b []byte, m proto.Message) ([]byte, error) {
 		return b, unknownCodec(string(c))
 	}
 	if err != nil {
-		return b, fmt.Errorf("%w: encode %s: %w", ErrCodec, c, err)
+		return b, &CodecError{string(c), fmt.Errorf("encode %s: %w", c, err)}
 	}
 	return b, nil
 }
@@ -72,7 +72,7 @@ func (c Codec) readBody(body []byte, m proto.Message) error {
 		return unknownCodec(string(c))
 	}
 	if err != nil {
-		return fmt.Errorf("%w: decode %s as %s: %w", ErrCodec, c, m.ProtoReflect().Descriptor().FullName(), err)
+		return &CodecError{string(c), fmt.Errorf("decode %s as %s: %w", c, m.ProtoReflect().Descriptor().FullName(), err)}
 	}
 	return nil
 }

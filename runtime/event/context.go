@@ -14,6 +14,7 @@ import (
 // which has no attributes, and concurrently. It stays valid after the handler.
 type Event struct {
 	topic, key string
+	queue      string
 	attempt    int
 	headers    headers
 	inline     [8]broker.Field // for headers, if there are not more
@@ -31,7 +32,7 @@ func FromContext(ctx context.Context) *Event {
 // its handlers with it. Call it in a handler of a Broker, to read attributes
 // there, or in the unit test of a handler. D must not change afterwards.
 func NewContext(ctx context.Context, d *broker.Delivery) context.Context {
-	return newEventContext(ctx, recordDelivery(d))
+	return newEventContext(ctx, recordDelivery(d), "")
 }
 
 func recordDelivery(d *broker.Delivery) *broker.RecordDelivery {
@@ -41,23 +42,32 @@ func recordDelivery(d *broker.Delivery) *broker.RecordDelivery {
 
 // newEventContext is NewContext for a record. The list of its headers is copied,
 // since it does not outlive the handler.
-func newEventContext(ctx context.Context, d *broker.RecordDelivery) context.Context {
-	c := &eventContext{ctx, Event{topic: d.Topic, key: d.Record.Key, attempt: d.Attempt}}
+func newEventContext(ctx context.Context, d *broker.RecordDelivery, queue string) context.Context {
+	c := &eventContext{ctx, Event{topic: d.Topic, key: d.Record.Key, queue: queue, attempt: d.Attempt}}
 	c.event.headers = append(c.event.inline[:0], d.Record.Header...)
 	return c
 }
 
 // ID returns the id that the publisher gave to the event. With the source it
 // is unique. Each attempt has the same. Empty only when a message was taken by
-// [AcceptRaw].
-func (e *Event) ID() string { return e.Header(headerID) }
+// [AcceptRaw], and when go-micro did not send one.
+func (e *Event) ID() string { return e.either(headerID, microID) }
 
-// Source returns the source of the client that published the event. Empty only
-// when a message was taken by [AcceptRaw].
-func (e *Event) Source() string { return e.Header(headerSource) }
+// Source returns the source of the client that published the event, or the name
+// of the service when go-micro did. Empty only when a message was taken by
+// [AcceptRaw], and when go-micro did not send one.
+func (e *Event) Source() string { return e.either(headerSource, microSource) }
+
+func (e *Event) either(name, other string) string {
+	if value := e.Header(name); value != "" {
+		return value
+	}
+	return e.Header(other)
+}
 
 // Type returns the type as it stands on the wire, which may be an alias of the
-// event's type. Empty only when a message was taken by [AcceptRaw].
+// event's type. Empty only when a message was taken by [AcceptRaw] or published
+// by go-micro, which knows no types.
 func (e *Event) Type() string { return e.Header(headerType) }
 
 // Time returns when the event was published, by the publisher's clock. It is
@@ -77,6 +87,15 @@ func (e *Event) Topic() string {
 		return ""
 	}
 	return e.topic
+}
+
+// Queue returns the queue that the event came from, empty for broadcast and for
+// an event from [NewContext].
+func (e *Event) Queue() string {
+	if e == nil {
+		return ""
+	}
+	return e.queue
 }
 
 // Key returns the ordering key, empty for none.

@@ -13,7 +13,8 @@ import (
 
 // Decode replaces m by the event that d carries, for handlers of a Broker that
 // meet typed events. The type on the wire must be that of m: the name of the
-// message, or the type or an alias that its schema sets.
+// message, or the type or an alias that its schema sets. Events of go-micro have
+// no type; they are taken for what the caller expects.
 //
 // Errors match [ErrNotEvent], [ErrType], [ErrInvalidHeader] or [ErrCodec] and
 // are permanent: a handler can return them as they are. [NewContext] gives the
@@ -31,17 +32,28 @@ func decode(d *broker.Delivery, m proto.Message) error {
 	}
 	headers := headersOf(d.Message.Header)
 	typ := headers.get(headerType)
-	if typ == "" {
+	switch {
+	case typ == "" && isGoMicro(headers):
+		return decodeGoMicro(headers, d.Message.Body, m)
+	case typ == "":
 		return notEvent(headerType)
 	}
 	if desc := m.ProtoReflect().Descriptor(); !hasType(desc, typ) {
-		return fmt.Errorf("%w %q, not %s", ErrType, typ, desc.FullName())
+		return fmt.Errorf("%w, not %s", &TypeError{typ}, desc.FullName())
 	}
 	codec, err := eventCodec(headers)
 	if err != nil {
 		return err
 	}
 	return codec.readBody(d.Message.Body, m)
+}
+
+func decodeGoMicro(h headers, body []byte, m proto.Message) error {
+	codec, body, err := goMicroBody(h, body)
+	if err != nil {
+		return err
+	}
+	return codec.readBody(body, m)
 }
 
 // hasType reports whether typ is a name of the event on the wire.
@@ -62,11 +74,11 @@ func eventCodec(h headers) (Codec, error) {
 		return "", notEvent(headerContentType)
 	}
 	if v := h.get(headerSpecVersion); v != "" && v != specVersion {
-		return "", fmt.Errorf("%w: %s is %q, not %s", ErrInvalidHeader, headerSpecVersion, v, specVersion)
+		return "", &HeaderError{headerSpecVersion, fmt.Sprintf("it is %q, not %s", v, specVersion)}
 	}
 	for _, required := range [...]string{headerID, headerSource} {
 		if h.get(required) == "" {
-			return "", fmt.Errorf("%w: event has no %s", ErrInvalidHeader, required)
+			return "", &HeaderError{required, "the event has none"}
 		}
 	}
 	return codecOf(contentType)

@@ -23,7 +23,7 @@
 // it; [DeadLetter] and [NoDeadLetter] say otherwise.
 //
 // At least once means that a handler must bear to see an event twice. Both have
-// the same [Event.ID] and [Event.Source].
+// the same [Event.ID] and [Event.Source]; [Dedup] recognizes most of them.
 //
 // # Ordering
 //
@@ -41,12 +41,28 @@
 // [RejectUnknownTypes] say otherwise. Whether a message is an event is decided
 // by its headers, never by trying to decode it.
 //
+// [WithTopic] and [Topic] choose a topic when the program runs; [TopicPrefix] and
+// [MapTopics] let environments share a broker.
+//
 // # Headers
 //
 // An event carries headers: its attributes, the fields that the schema names,
 // and what [WithHeader] put into the context that it is published with. A
 // handler finds them by [FromContext]. Incoming headers are not passed on to the
 // events that a handler publishes, except for those that [Propagate] names.
+//
+// # Publishing without waiting
+//
+// An [AsyncClient] returns before the broker has accepted the event, and
+// publishes in batches. [AsyncClient.Flush] waits for what it holds and returns
+// the failures; a program calls [AsyncClient.Close] before it ends.
+//
+// # Interceptors
+//
+// [WrapPublish] and [WrapHandle] put code around publishing and around handlers.
+// In the box are [PublishTimeout], [HandleTimeout], [LogPublish], [LogHandle] and
+// [Dedup]; headers are carried on by the option [Propagate]. OpenTelemetry and
+// protovalidate are modules of their own: otelevent, protovalidateevent.
 //
 // # On the wire
 //
@@ -59,7 +75,12 @@
 //	ce-type       the type in the schema, by default the name of the message
 //	ce-time       when it was published, RFC 3339, UTC
 //	content-type  application/protobuf, or application/json for protobuf's JSON
+//	ce-...        what WithAttribute adds, such as ce-subject
 //	tenant, ...   headers from the schema and from the context
+//
+// Events of a go-micro service are understood, too: they have the headers
+// Content-Type and Micro-Topic, perhaps Micro-Id, and no type, which the topic
+// stands for. [GoMicroHeaders] writes such headers beside the others.
 //
 // What becomes of a message that a typed handler does not get:
 //
@@ -71,12 +92,21 @@
 //	body that is something else    permanent, ErrCodec
 //	ce-time in another form        handled; Event.Time is zero
 //
+// What the publisher, the dead letter and the log see of it is a table in
+// docs/operations.md.
+//
 // # Errors
 //
 // Callers decide by errors.Is; the variables of this package say why something
-// failed. Each error of publishing also says what became of the event: broker.ErrNotDelivered,
+// failed, [HeaderError], [TypeError] and [CodecError] what was at fault. Each
+// error of publishing also says what became of the event: broker.ErrNotDelivered,
 // broker.ErrUncertain or broker.ErrRejected. To publish again after ErrUncertain
 // without a second event, give both attempts the same [WithID].
+//
+// # Operation
+//
+// [Server.Health] is a readiness probe, [Server.Redrive] sends dead letters back.
+// What to watch, and what each log line means, is in docs/operations.md.
 //
 // # Shutdown
 //

@@ -2,12 +2,15 @@ package event
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/micro-event/micro-event/runtime/broker"
 )
 
-// Errors of this package, to be found by errors.Is.
+// Errors of this package, to be found by errors.Is. Faults of headers, types and
+// bodies are also a [HeaderError], [TypeError] or [CodecError], to be found by
+// errors.As.
 //
 // An error of [Client.PublishEvent] also matches one of broker.ErrNotDelivered,
 // broker.ErrUncertain and broker.ErrRejected, which say what became of the
@@ -45,7 +48,57 @@ var (
 
 	// ErrServerStarted is returned by Subscribe and Start when the server runs.
 	ErrServerStarted = errors.New("server is started")
+
+	// ErrServerStopped is returned by Health when the server does not run: before
+	// Start has returned, from the moment it stops, and afterwards.
+	ErrServerStopped = errors.New("server is stopped")
 )
+
+// HeaderError says which header is at fault. It matches [ErrInvalidHeader].
+type HeaderError struct {
+	// Name is the header, in lower case.
+	Name string
+
+	// Reason says what is wrong with it.
+	Reason string
+}
+
+// Error implements error.
+func (e *HeaderError) Error() string {
+	return fmt.Sprintf("%v %q: %s", ErrInvalidHeader, e.Name, e.Reason)
+}
+
+// Unwrap returns [ErrInvalidHeader].
+func (e *HeaderError) Unwrap() error { return ErrInvalidHeader }
+
+// TypeError says of which type an event is that nobody asked for. It matches
+// [ErrType].
+type TypeError struct {
+	// Type is the type as it stands on the wire.
+	Type string
+}
+
+// Error implements error.
+func (e *TypeError) Error() string { return fmt.Sprintf("%v %q", ErrType, e.Type) }
+
+// Unwrap returns [ErrType].
+func (e *TypeError) Unwrap() error { return ErrType }
+
+// CodecError says which content type a body could not be encoded to, or decoded
+// from, and why. It matches [ErrCodec].
+type CodecError struct {
+	// ContentType is the content type as it stands on the wire.
+	ContentType string
+
+	// Cause says what went wrong.
+	Cause error
+}
+
+// Error implements error.
+func (e *CodecError) Error() string { return fmt.Sprintf("%v: %v", ErrCodec, e.Cause) }
+
+// Unwrap makes errors.Is and errors.As see both [ErrCodec] and the cause.
+func (e *CodecError) Unwrap() []error { return []error{ErrCodec, e.Cause} }
 
 // ErrRequeue is returned by a handler that cannot take the event now: it is
 // tried again without counting as a failed attempt. It is the same error as

@@ -5,10 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"os"
-	"os/signal"
-	"syscall"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -96,20 +92,6 @@ func Example() {
 	// Output: bill o-1 from shop/orders
 }
 
-// The main function of a service: it ends with its signal, after a drain.
-func ExampleServer_Run() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	server := event.NewServer(quietBroker(), "billing", event.DrainTimeout(20*time.Second))
-	err := SubscribeOrderCreated(server, func(context.Context, *OrderCreated) error { return nil })
-	if err != nil {
-		fmt.Println(err)
-	}
-	time.AfterFunc(time.Millisecond, stop) // what the signal does
-	fmt.Println(server.Run(ctx))
-	// Output: <nil>
-}
-
 // Code that only publishes one type of event takes a publisher of it.
 func ExampleNewPublisherOf() {
 	handleOne(func(ctx context.Context, b *broker.Engine) error {
@@ -142,6 +124,18 @@ func ExampleWithHeader_invalid() {
 	// Output:
 	// true
 	// event: publish google.protobuf.StringValue: rejected: invalid header "ce-id": the name is reserved
+}
+
+// Receivers that know CloudEvents find the subject where they look for it.
+func ExampleWithAttribute() {
+	handleOne(func(ctx context.Context, b *broker.Engine) error {
+		ctx = event.WithAttribute(ctx, "subject", "orders/o-1")
+		return PublishOrderCreated(ctx, event.NewClient(b, "shop"), wrapperspb.String("o-1"))
+	}, func(ctx context.Context, _ *OrderCreated) error {
+		fmt.Println(event.FromContext(ctx).Header("ce-subject"))
+		return nil
+	})
+	// Output: orders/o-1
 }
 
 // Publishing again with the id of the first attempt makes a duplicate that
@@ -177,6 +171,22 @@ func ExamplePropagate() {
 	// Output: "acme" ""
 }
 
+// Subscribers that still run on go-micro understand these events as well.
+func ExampleGoMicroHeaders() {
+	b := &loopback{}
+	client := event.NewClient(b, "shop", event.GoMicroHeaders())
+	ctx := event.WithID(context.Background(), "1")
+	if err := PublishOrderCreated(ctx, client, wrapperspb.String("o-1")); err != nil {
+		log.Fatal(err)
+	}
+	h := b.published[0].Header
+	fmt.Println(h["Content-Type"], h["Micro-Topic"], h["Micro-Id"])
+	fmt.Println(h["ce-type"])
+	// Output:
+	// application/protobuf shop.orders.created 1
+	// google.protobuf.StringValue
+}
+
 func ExampleWithCodec() {
 	b := &loopback{}
 	client := event.NewClient(b, "shop", event.WithCodec(event.JSON))
@@ -185,97 +195,4 @@ func ExampleWithCodec() {
 	}
 	fmt.Println(b.published[0].Header["content-type"], string(b.published[0].Body))
 	// Output: application/json "o-1"
-}
-
-// A handler says by its error what is to happen: try again later, or never.
-func ExamplePermanent() {
-	errNoStock := errors.New("no stock")
-	handleOne(func(ctx context.Context, b *broker.Engine) error {
-		client := event.NewClient(b, "shop")
-		return errors.Join(
-			PublishOrderCreated(ctx, client, wrapperspb.String("nonsense")),
-			PublishOrderCreated(ctx, client, wrapperspb.String("o-1")),
-		)
-	}, func(ctx context.Context, e *OrderCreated) error {
-		attempt := event.FromContext(ctx).Attempt()
-		fmt.Println(e.GetValue(), "attempt", attempt)
-		switch {
-		case e.GetValue() == "nonsense":
-			return event.Permanent(errors.New("no such order"))
-		case attempt < 3:
-			return event.RetryAfter(errNoStock, time.Millisecond)
-		}
-		return nil
-	})
-	// Output:
-	// nonsense attempt 1
-	// o-1 attempt 1
-	// o-1 attempt 2
-	// o-1 attempt 3
-}
-
-// After three failed attempts an event goes to a dead-letter topic of its own.
-func ExampleMaxAttempts() {
-	server := event.NewServer(quietBroker(), "billing")
-	err := SubscribeOrderCreated(server, func(context.Context, *OrderCreated) error { return nil },
-		event.Concurrency(8),
-		event.MaxAttempts(3),
-		event.Backoff(time.Second, time.Minute),
-		event.DeadLetter("billing.orders.failed"),
-	)
-	fmt.Println(err)
-	// Output: <nil>
-}
-
-// Every replica empties its cache; all of them together send one mail.
-func ExampleBroadcast() {
-	server := event.NewServer(quietBroker(), "shop")
-	emptyCache := func(context.Context, *OrderCreated) error { return nil }
-	sendMail := func(context.Context, *OrderCreated) error { return nil }
-	fmt.Println(SubscribeOrderCreated(server, emptyCache, event.Broadcast()))
-	fmt.Println(SubscribeOrderCreated(server, sendMail, event.Queue("shop.mail")))
-	// Output:
-	// <nil>
-	// <nil>
-}
-
-// A program that knows nothing of events publishes to the topic of one.
-func ExampleAcceptRaw() {
-	handleOne(func(ctx context.Context, b *broker.Engine) error {
-		return b.Publish(ctx, "shop.orders.created", &broker.Message{Body: []byte(`"o-1"`)})
-	}, func(_ context.Context, e *OrderCreated) error {
-		fmt.Println(e.GetValue())
-		return nil
-	}, event.AcceptRaw("application/json"))
-	// Output: o-1
-}
-
-// A handler of the broker itself sees all messages of a topic, typed or not.
-func ExampleDecode() {
-	raw := func(_ context.Context, d *broker.Delivery) error {
-		var e OrderCreated
-		switch err := event.Decode(d, &e); {
-		case errors.Is(err, event.ErrNotEvent):
-			fmt.Printf("message %q\n", d.Message.Body)
-		case err != nil:
-			return err
-		default:
-			fmt.Println("event", e.GetValue())
-		}
-		return nil
-	}
-	ctx, b := context.Background(), &loopback{}
-	if _, err := b.Subscribe(ctx, "shop.orders.created", raw); err != nil {
-		log.Fatal(err)
-	}
-	err := errors.Join(
-		b.Publish(ctx, "shop.orders.created", &broker.Message{Body: []byte("hello")}),
-		PublishOrderCreated(ctx, event.NewClient(b, "shop"), wrapperspb.String("o-1")),
-	)
-	if err != nil {
-		log.Fatal(err)
-	}
-	// Output:
-	// message "hello"
-	// event o-1
 }

@@ -20,7 +20,32 @@ const (
 	headerContentType = "content-type"
 )
 
-const specVersion = "1.0"
+const (
+	attributePrefix   = "ce-"
+	specVersion       = "1.0"
+	maxAttributeBytes = 20 // CloudEvents 1.0, section 3.1: SHOULD NOT exceed
+)
+
+// checkAttribute reports why users may not set the attribute name.
+func checkAttribute(name string) error {
+	reason := ""
+	switch {
+	case name == "":
+		reason = "the name of the attribute is empty"
+	case len(name) > maxAttributeBytes:
+		reason = fmt.Sprintf("the name of the attribute has more than %d characters", maxAttributeBytes)
+	case strings.ContainsFunc(name, func(r rune) bool { return !('a' <= r && r <= 'z' || '0' <= r && r <= '9') }):
+		reason = "the name of an attribute may contain only lower-case letters and digits"
+	case slices.Contains(ownAttributes, name):
+		reason = "the attribute is not free to set"
+	default:
+		return nil
+	}
+	return &HeaderError{attributePrefix + name, reason}
+}
+
+// ownAttributes are written by the client or by the binding of a broker.
+var ownAttributes = []string{"id", "source", "type", "time", "specversion", "datacontenttype", "data", "partitionkey"}
 
 // checkHeaderName reports why users may not set the header name, which is in
 // lower case.
@@ -38,7 +63,7 @@ func checkHeaderName(name string) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("%w %q: %s", ErrInvalidHeader, name, reason)
+	return &HeaderError{name, reason}
 }
 
 func notToken(r rune) bool {

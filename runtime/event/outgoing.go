@@ -2,7 +2,6 @@ package event
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -33,14 +32,31 @@ func WithHeader(ctx context.Context, name, value string) context.Context {
 func WithID(ctx context.Context, id string) context.Context {
 	var err error
 	if id == "" {
-		err = fmt.Errorf("%w: the id of the event is empty", ErrInvalidHeader)
+		err = &HeaderError{headerID, "the id of the event is empty"}
 	}
 	return withOutgoing(ctx, headerID, id, err)
 }
 
+// WithAttribute returns a context in which events are published with a further
+// attribute of CloudEvents: subject, dataschema, or an extension. Value is its
+// canonical text, such as "true", "42" or "2026-01-02T03:04:05Z"; the last value
+// of a name counts, and an empty one takes the attribute back. Receivers find it
+// as Header("ce-" + name).
+//
+// Names consist of lower-case letters and digits, at most 20. Those that the
+// client or the broker writes, and names against these rules, make publishing
+// fail with [ErrInvalidHeader].
+func WithAttribute(ctx context.Context, name, value string) context.Context {
+	return withOutgoing(ctx, attributePrefix+name, value, checkAttribute(name))
+}
+
 func withOutgoing(ctx context.Context, name, value string, err error) context.Context {
-	outer, _ := ctx.Value(outgoingKey{}).(*outgoing)
-	return &outgoingContext{ctx, outgoing{outer, name, value, err}}
+	return &outgoingContext{ctx, outgoing{outgoingOf(ctx), name, value, err}}
+}
+
+func outgoingOf(ctx context.Context) *outgoing {
+	o, _ := ctx.Value(outgoingKey{}).(*outgoing)
+	return o
 }
 
 // outgoing is one header that the context adds to events, in front of those of
@@ -49,6 +65,19 @@ type outgoing struct {
 	outer       *outgoing
 	name, value string
 	err         error // why name or value are refused
+}
+
+// outgoingTopic is not a header but the topic that [WithTopic] sets.
+const outgoingTopic = ":topic"
+
+// topicOr returns the topic that [WithTopic] set, or else topic.
+func (o *outgoing) topicOr(topic string) string {
+	for ; o != nil; o = o.outer {
+		if o.name == outgoingTopic {
+			return o.value
+		}
+	}
+	return topic
 }
 
 type outgoingKey struct{}
@@ -67,24 +96,29 @@ func (c *outgoingContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// addOutgoing adds the outgoing headers of ctx to h, which is empty, and those
-// headers of the event being handled whose names are in propagate. The id that
-// [WithID] set is among them.
-func (h *headers) addOutgoing(ctx context.Context, propagate []string) error {
-	o, _ := ctx.Value(outgoingKey{}).(*outgoing)
+// addOutgoing adds the headers in o to h, which has only the places of the
+// attributes, and those headers of the event being handled whose names are in
+// propagate. The id that [WithID] set gets its place.
+func (h *headers) addOutgoing(ctx context.Context, o *outgoing, propagate []string) error {
 	takenBack := false
 	for ; o != nil; o = o.outer {
-		if o.err != nil {
+		switch {
+		case o.err != nil:
 			return o.err
-		}
-		if !h.has(o.name) {
-			h.set(o.name, o.value)
+		case o.name == outgoingTopic:
+		case o.name == headerID:
+			if (*h)[placeID].Value == "" {
+				(*h)[placeID].Value = o.value
+			}
+		case !h.has(o.name):
+			*h = append(*h, broker.Field{Name: o.name, Value: o.value})
 			takenBack = takenBack || o.value == ""
 		}
 	}
 	h.addPropagated(ctx, propagate)
 	if takenBack {
-		*h = slices.DeleteFunc(*h, func(f broker.Field) bool { return f.Value == "" })
+		added := slices.DeleteFunc((*h)[places:], func(f broker.Field) bool { return f.Value == "" })
+		*h = (*h)[:places+len(added)]
 	}
 	return nil
 }

@@ -13,6 +13,18 @@ const (
 	maxPooledHeaders = 32
 )
 
+// The attributes come first in the headers of a publication, each in its place.
+// Nobody else may set them, so that they need not be looked for. The type is what
+// receivers ask for first.
+const (
+	placeType = iota
+	placeID
+	placeSource
+	placeContentType
+	placeTime
+	places
+)
+
 // publication is one event on its way to the broker. Publications are used
 // again, headers and body included, because a broker keeps nothing of what it
 // publishes.
@@ -21,12 +33,20 @@ type publication struct {
 	headers headers
 	record  broker.Record // without its headers until it is complete
 	fields  Fields        // sets key and headers here
-	entropy entropy
+	clock   clockFace
 	scratch [80]byte // id and time
+
+	sequence uint64 // among the events of an AsyncClient
 }
 
 func newPublication() *publication {
-	p := &publication{headers: make(headers, 0, 8)}
+	p := &publication{headers: make(headers, places, 2*places)}
+	for place, name := range [places]string{
+		placeType: headerType, placeID: headerID, placeSource: headerSource,
+		placeContentType: headerContentType, placeTime: headerTime,
+	} {
+		p.headers[place].Name = name
+	}
 	p.fields.publication = p
 	return p
 }
@@ -36,23 +56,27 @@ func newPublication() *publication {
 func (p *publication) stamp(id string, now time.Time) {
 	b := p.scratch[:0]
 	if id == "" {
-		b = appendUUIDv7(b, now, &p.entropy)
+		b = appendUUIDv7(b, now)
 	}
 	n := len(b)
-	text := string(now.UTC().AppendFormat(b, time.RFC3339Nano))
+	text := string(p.clock.append(b, now))
 	if id == "" {
 		id = text[:n]
 	}
-	p.headers.set(headerID, id)
-	p.headers.set(headerTime, text[n:])
+	p.headers[placeID].Value = id
+	p.headers[placeTime].Value = text[n:]
 }
 
-// reset empties p and reports whether it is worth keeping.
+// reset readies p for the next event and reports whether it is worth keeping. It
+// clears only what is read before it is written: clearing what holds pointers
+// costs as much as making an id.
 func (p *publication) reset() bool {
 	if cap(p.headers) > maxPooledHeaders || cap(p.record.Body) > maxPooledBody {
 		return false
 	}
-	clear(p.headers)
-	p.topic, p.headers, p.record = "", p.headers[:0], broker.Record{Body: p.record.Body[:0]}
+	p.headers = p.headers[:places]
+	p.headers[placeID].Value = ""
+	p.record.Key = ""
+	p.record.Body = p.record.Body[:0]
 	return true
 }

@@ -6,8 +6,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Publisher is where typed events go: a Client, or the Recorder of package
-// eventtest. Generated publish functions take one. Implementations may be
+// Publisher is where typed events go: a [Client], an [AsyncClient], or the
+// Recorder of package eventtest. Generated publish functions take one. Implementations may be
 // called concurrently, and neither change m nor keep it after they return.
 type Publisher interface {
 	PublishEvent(ctx context.Context, s *Spec, m proto.Message) error

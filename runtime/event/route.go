@@ -24,6 +24,7 @@ type route struct {
 	key      routeKey
 	options  routeOptions
 	first    *handler // whose options count
+	shared   bool     // there are others
 	handlers map[string]*handler
 	raw      *handler // of messages without a type, nil for none
 	rawCodec Codec
@@ -40,6 +41,8 @@ func (r *route) add(h *handler, o *subscribeOptions) error {
 	}
 	if r.first == nil {
 		r.first = h
+	} else {
+		r.shared = true
 	}
 	for _, name := range h.spec.names() {
 		r.handlers[name] = h
@@ -71,48 +74,72 @@ func (r *route) conflict(h *handler, o *subscribeOptions) error {
 func (r *route) receiver(shared bool) broker.RecordHandler {
 	ignore := r.options.unknown == ignoreUnknown || r.options.unknown == "" && shared
 	return func(ctx context.Context, d *broker.RecordDelivery) error {
-		h, codec, err := r.match(d.Record.Header)
+		match, err := r.match(&d.Record)
 		if ignore && errors.Is(err, ErrType) {
 			return nil
 		}
 		if err != nil {
 			return undecodable(d.Topic, err)
 		}
-		m := h.message.New().Interface()
-		if err := codec.readBody(d.Record.Body, m); err != nil {
+		m := match.handler.message.New().Interface()
+		if err := match.codec.readBody(match.body, m); err != nil {
 			return undecodable(d.Topic, err)
 		}
-		return h.call(newEventContext(ctx, d), m)
+		return match.handler.call(newEventContext(ctx, d, r.key.queue), m)
 	}
 }
 
-// match returns the handler of a message and the codec of its body.
-func (r *route) match(header headers) (*handler, Codec, error) {
+// match is who handles a message and how to read it.
+type match struct {
+	handler *handler
+	codec   Codec
+	body    []byte
+}
+
+// match decides by what the message says of itself, never by whether its body
+// can be decoded: protobuf decodes many a foreign body without complaint.
+func (r *route) match(m *broker.Record) (match, error) {
+	header := headers(m.Header)
 	typ := header.get(headerType)
-	if typ == "" {
-		return r.matchRaw(header)
+	switch {
+	case typ == "" && isGoMicro(header):
+		return r.matchGoMicro(header, m.Body)
+	case typ == "":
+		return r.matchRaw(header, m.Body)
 	}
 	h := r.handlers[typ]
 	if h == nil {
-		return nil, "", fmt.Errorf("%w %q on %s", ErrType, typ, r.key)
+		return match{}, fmt.Errorf("%w on %s", &TypeError{typ}, r.key)
 	}
 	codec, err := eventCodec(header)
-	return h, codec, err
+	return match{h, codec, m.Body}, err
 }
 
-// matchRaw decides by what the message says of itself, never by whether its
-// body can be decoded: protobuf decodes many a foreign body without complaint.
-func (r *route) matchRaw(header headers) (*handler, Codec, error) {
+func (r *route) matchRaw(header headers, body []byte) (match, error) {
 	if r.raw == nil {
-		return nil, "", notEvent(headerType)
+		return match{}, notEvent(headerType)
 	}
 	contentType := header.get(headerContentType)
 	if contentType == "" {
-		return r.raw, r.rawCodec, nil
+		return match{r.raw, r.rawCodec, body}, nil
 	}
 	codec, err := codecOf(contentType)
 	if err != nil || codec != r.rawCodec {
-		return nil, "", fmt.Errorf("%w and its content type is %q, not %s", notEvent(headerType), contentType, r.rawCodec)
+		return match{}, fmt.Errorf("%w and its content type is %q, not %s", notEvent(headerType), contentType, r.rawCodec)
 	}
-	return r.raw, codec, nil
+	return match{r.raw, codec, body}, nil
+}
+
+// matchGoMicro matches an event that has no type: only the topic says what it is.
+func (r *route) matchGoMicro(header headers, body []byte) (match, error) {
+	h := r.raw
+	if h == nil && r.shared {
+		return match{}, fmt.Errorf("%w; it is go-micro's, and several types are handled on %s (AcceptRaw says which it is)",
+			notEvent(headerType), r.key)
+	}
+	if h == nil {
+		h = r.first
+	}
+	codec, body, err := goMicroBody(header, body)
+	return match{h, codec, body}, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/micro-event/micro-event/runtime/broker"
@@ -21,6 +22,8 @@ type Server struct {
 	service string
 	options serverOptions
 	err     error // why nothing can be subscribed
+
+	serving atomic.Bool // between the end of Start and the beginning of Stop
 
 	lock    chan struct{} // holds one; guards what follows
 	started bool
@@ -47,6 +50,7 @@ func NewServer(b broker.Broker, service string, opts ...ServerOption) *Server {
 	if err := broker.CheckTopic(service); err != nil {
 		s.err = errors.Join(s.err, fmt.Errorf("name of the service: %w", err))
 	}
+	s.err = errors.Join(s.err, checkInterceptors(s.options.wrap))
 	return s
 }
 
@@ -57,7 +61,11 @@ type serverOption func(*serverOptions)
 
 func (f serverOption) applyServer(o *serverOptions) { f(o) }
 
-type serverOptions struct{ drainTimeout time.Duration }
+type serverOptions struct {
+	drainTimeout time.Duration
+	wrap         []HandleInterceptor
+	mapTopic     topicMapping
+}
 
 // DrainTimeout sets how long [Server.Run] lets handlers finish when it stops; 0
 // or less cancels them at once. Default: [DefaultDrainTimeout].
@@ -106,6 +114,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("event: start %s: %w", s.service, errors.Join(err, s.stop(undo)))
 	}
 	s.started = true
+	s.serving.Store(true)
 	return nil
 }
 
@@ -126,7 +135,7 @@ func (s *Server) start(ctx context.Context) error {
 	return nil
 }
 
-// receive subscribes a route. As in [Client.publish], only an engine itself is
+// receive subscribes a route. As for a [Client], only an engine itself is
 // asked for records.
 func (s *Server) receive(ctx context.Context, r *route) (broker.Subscriber, error) {
 	opts := r.options.brokerOptions(r.key.queue, s.deadLetter(r))
@@ -170,11 +179,14 @@ func (s *Server) isShared(topic string) bool {
 // apply to a subscription of the dead letters themselves, which would feed
 // itself.
 func (s *Server) deadLetter(r *route) string {
-	if r.options.noDeadLetter || r.options.deadLetter != "" {
-		return r.options.deadLetter
+	switch {
+	case r.options.noDeadLetter:
+		return ""
+	case r.options.deadLetter != "":
+		return s.options.mapTopic.of(r.options.deadLetter)
 	}
 	b, tells := s.broker.(interface{ DeclaresQueues() bool })
-	topic := s.service + ".dead-letters"
+	topic := s.options.mapTopic.of(s.service + ".dead-letters")
 	if !tells || !b.DeclaresQueues() || r.key.topic == topic {
 		return ""
 	}
@@ -201,6 +213,7 @@ func (s *Server) Stop(ctx context.Context) error {
 }
 
 func (s *Server) stop(ctx context.Context) error {
+	s.serving.Store(false)
 	err := s.end(ctx)
 	if !errors.Is(err, broker.ErrInHandler) {
 		s.live, s.owned, s.started = nil, false, false

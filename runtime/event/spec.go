@@ -20,6 +20,14 @@ type Spec struct {
 	Fields func(m proto.Message, f *Fields)
 }
 
+// name is what errors call the event.
+func (s *Spec) name() string {
+	if s == nil || s.Type == "" {
+		return "event"
+	}
+	return s.Type
+}
+
 // names returns all names of the event on the wire that receivers accept.
 func (s *Spec) names() []string { return append([]string{s.Type}, s.Aliases...) }
 

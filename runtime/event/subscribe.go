@@ -44,11 +44,11 @@ func Subscribe[T proto.Message](s *Server, spec *Spec, h Handler[T], opts ...Sub
 type handler struct {
 	spec    *Spec
 	message protoreflect.MessageType
-	call    func(context.Context, proto.Message) error
+	call    HandleFunc // inside of the interceptors
 }
 
 func (s *Server) subscribe(
-	spec *Spec, message protoreflect.MessageType, call func(context.Context, proto.Message) error, opts []SubscribeOption,
+	spec *Spec, message protoreflect.MessageType, call HandleFunc, opts []SubscribeOption,
 ) error {
 	s.lock <- struct{}{}
 	defer s.unlock()
@@ -65,11 +65,12 @@ func (s *Server) register(h *handler, opts []SubscribeOption) error {
 	if s.started {
 		return ErrServerStarted
 	}
-	o := newSubscribeOptions(s.service, opts)
-	if err := errors.Join(checkSpec(h.spec), o.check()); err != nil {
+	o := newSubscribeOptions(s.service, h.spec.Topic, opts)
+	key := routeKey{s.options.mapTopic.of(o.topic), o.queue}
+	if err := errors.Join(checkSpec(h.spec), broker.CheckTopic(key.topic), o.check()); err != nil {
 		return err
 	}
-	key := routeKey{h.spec.Topic, o.queue}
+	h.call = chain(chain(h.call, o.wrap), s.options.wrap)
 	r := s.find(key)
 	if r == nil {
 		r = newRoute(key, o.routeOptions)
@@ -96,5 +97,5 @@ func checkSpec(s *Spec) error {
 	if s.Type == "" {
 		return errors.New("spec has no type")
 	}
-	return broker.CheckTopic(s.Topic)
+	return nil
 }

@@ -16,6 +16,13 @@ type subscribeOption func(*subscribeOptions)
 
 func (f subscribeOption) applySubscribe(o *subscribeOptions) { f(o) }
 
+// Topic subscribes to the topic name instead of the one in the schema, before any
+// [MapTopics]: for topics that are known only when the program runs. Publishers
+// use [WithTopic].
+func Topic(name string) SubscribeOption {
+	return subscribeOption(func(o *subscribeOptions) { o.topic = name })
+}
+
 // Queue makes the subscription a member of the queue name instead of the
 // service's. Members of a queue share its events; each queue gets all of them.
 // The name follows the grammar of topics. Default: the name of the service.
@@ -100,6 +107,9 @@ func Backoff(lowest, highest time.Duration) SubscribeOption {
 // published through a Broker, by a program that knows nothing of events. They
 // must have the content type, or none. At most one event of a topic and queue
 // can have it. Default: such messages fail permanently with [ErrNotEvent].
+//
+// Events of go-micro do not need it, except where several types are handled on
+// the topic and queue: then it says which of them they are.
 func AcceptRaw(contentType string) SubscribeOption {
 	return subscribeOption(func(o *subscribeOptions) {
 		c, err := codecOf(contentType)
@@ -125,6 +135,8 @@ func RejectUnknownTypes() SubscribeOption {
 // subscribeOptions are the options of one call of Subscribe.
 type subscribeOptions struct {
 	routeOptions
+	topic string
+	wrap  []HandleInterceptor
 	queue string // empty: broadcast
 	raw   Codec  // empty: messages without a type are refused
 	errs  []error
@@ -150,8 +162,8 @@ const (
 	rejectUnknown unknownPolicy = "rejected"
 )
 
-func newSubscribeOptions(service string, opts []SubscribeOption) *subscribeOptions {
-	o := &subscribeOptions{queue: service}
+func newSubscribeOptions(service, topic string, opts []SubscribeOption) *subscribeOptions {
+	o := &subscribeOptions{queue: service, topic: topic}
 	o.maxInFlight = broker.DefaultMaxInFlight
 	o.backoffMin, o.backoffMax = broker.DefaultBackoffMin, broker.DefaultBackoffMax
 	for _, opt := range opts {
@@ -160,7 +172,9 @@ func newSubscribeOptions(service string, opts []SubscribeOption) *subscribeOptio
 	return o
 }
 
-func (o *subscribeOptions) check() error { return errors.Join(o.errs...) }
+func (o *subscribeOptions) check() error {
+	return errors.Join(append(o.errs, checkInterceptors(o.wrap))...)
+}
 
 func (o *subscribeOptions) fault(option string, err error) {
 	if err != nil {

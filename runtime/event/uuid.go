@@ -1,44 +1,30 @@
 package event
 
 import (
-	"crypto/rand"
-	"encoding/hex"
+	"encoding/binary"
+	"math/rand/v2"
 	"time"
 )
-
-// entropy hands out random bytes from a buffer, since asking the system for
-// each id costs more than the id. It is not safe for concurrent use.
-type entropy struct {
-	buffer [512]byte
-	unread []byte
-}
-
-func (e *entropy) read(b []byte) {
-	if len(e.unread) < len(b) {
-		_, _ = rand.Read(e.buffer[:]) // never fails: it ends the program instead
-		e.unread = e.buffer[:]
-	}
-	copy(b, e.unread)
-	clear(e.unread[:len(b)])
-	e.unread = e.unread[len(b):]
-}
 
 // appendUUIDv7 appends a UUID of version 7 (RFC 9562): 48 bits of milliseconds,
 // 12 bits of their fraction (method 3 of section 6.2), 62 random bits. Ids that
 // are made one after the other sort in that order, down to 244 ns.
-func appendUUIDv7(b []byte, now time.Time, e *entropy) []byte {
+//
+// Ids are unique, not secret. The generator of the runtime is seeded by the
+// system and costs a hundredth of what asking the system for each id would.
+func appendUUIDv7(b []byte, now time.Time) []byte {
 	const perMilli = int64(time.Millisecond)
 	milli, nano := now.UnixMilli(), int64(now.Nanosecond())%perMilli
 	fraction := nano << 12 / perMilli
-	u := [16]byte{
-		byte(milli >> 40), byte(milli >> 32), byte(milli >> 24), byte(milli >> 16), byte(milli >> 8), byte(milli),
-		0x70 | byte(fraction>>8), byte(fraction),
+	var u [16]byte
+	binary.BigEndian.PutUint64(u[:], uint64(milli)<<16|0x7000|uint64(fraction))
+	binary.BigEndian.PutUint64(u[8:], rand.Uint64()&^(3<<62)|2<<62)
+	const digits = "0123456789abcdef"
+	for i, c := range u {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			b = append(b, '-')
+		}
+		b = append(b, digits[c>>4], digits[c&15])
 	}
-	e.read(u[8:])
-	u[8] = u[8]&0x3f | 0x80
-	b = append(hex.AppendEncode(b, u[:4]), '-')
-	b = append(hex.AppendEncode(b, u[4:6]), '-')
-	b = append(hex.AppendEncode(b, u[6:8]), '-')
-	b = append(hex.AppendEncode(b, u[8:10]), '-')
-	return hex.AppendEncode(b, u[10:])
+	return b
 }

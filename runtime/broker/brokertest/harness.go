@@ -118,11 +118,12 @@ type env struct {
 	number     int64
 	logs       *logBuffer
 	fences     atomic.Int64
-	background sync.WaitGroup // publishers that a test does not wait for
+	background sync.WaitGroup             // publishers that a test does not wait for
+	lanes      map[string]<-chan struct{} // closed when the last message of a key was published
 }
 
 func (s *suite) newEnv(t testing.TB) *env {
-	e := &env{TB: t, suite: s, number: s.tests.Add(1), logs: new(logBuffer)}
+	e := &env{TB: t, suite: s, number: s.tests.Add(1), logs: new(logBuffer), lanes: make(map[string]<-chan struct{})}
 	if !s.noLeaks {
 		before := goroutines()
 		t.Cleanup(func() { e.checkLeaks(before) }) // runs last

@@ -38,17 +38,32 @@ func (e *env) publish(b broker.Broker, topic string, ms ...*broker.Message) {
 		}
 		return
 	}
-	lanes := make(map[string][]*broker.Message)
-	for i, m := range ms {
-		lane := "key " + m.Key
-		if m.Key == "" {
-			lane = fmt.Sprint("message ", i)
-		}
-		lanes[lane] = append(lanes[lane], m)
+	for _, m := range ms {
+		before, done := e.lane(topic, m.Key)
+		e.background.Go(func() {
+			defer close(done)
+			select {
+			case <-before:
+				e.publishBehind(b, topic, []*broker.Message{m})
+			case <-e.Context().Done():
+			}
+		})
 	}
-	for _, lane := range lanes {
-		e.background.Go(func() { e.publishBehind(b, topic, lane) })
+}
+
+// lane returns when the next message of a key may be published, and what to close
+// when it was.
+func (e *env) lane(topic, key string) (before <-chan struct{}, done chan struct{}) {
+	done = make(chan struct{})
+	lane := topic + " " + key
+	before, ok := e.lanes[lane]
+	if !ok || key == "" {
+		now := make(chan struct{})
+		close(now)
+		before = now
 	}
+	e.lanes[lane] = done
+	return before, done
 }
 
 func (e *env) publishBehind(b broker.Broker, topic string, ms []*broker.Message) {

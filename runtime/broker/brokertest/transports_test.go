@@ -19,6 +19,7 @@ func TestTransports(t *testing.T) {
 	for name, change := range map[string]func(*lab){
 		"lease and lossy link":            func(l *lab) { lease(l); lossyLink(l) },
 		"log":                             contiguous,
+		"waits":                           waits,
 		"prefetching":                     prefetching,
 		"least capability and lower case": func(l *lab) { lowerCase(l); leastCapable(l) },
 	} {
@@ -95,7 +96,7 @@ func lowerCase(l *lab) {
 	}
 }
 
-const leaseTime = 90 * time.Millisecond
+const leaseTime = time.Second // long enough that a busy machine does not let one expire
 
 // lease delivers again what was not extended in time, as JetStream and Redis.
 func lease(l *lab) {
@@ -104,65 +105,71 @@ func lease(l *lab) {
 		i.Capabilities.KeyOrderAcrossMembers = false
 		i.Capabilities.PersistentAttempts = false
 	}
-	l.sources(func(_ broker.SourceSpec, s *labSource) { newLeases(s) })
+	l.sources(func(_ broker.SourceSpec, s *labSource) {
+		s.receive = func(ctx context.Context, buf []broker.Raw) (int, error) {
+			n, err := s.Source.Receive(ctx, buf)
+			for i := range buf[:n] {
+				record, loadErr := s.Source.Load(&buf[i])
+				err = errors.Join(err, loadErr)
+				record.Header = slices.Clone(record.Header)
+				buf[i].Failures = 0
+				buf[i].Value = newLeased(s.Source, buf[i], record)
+			}
+			return n, err
+		}
+		s.load = func(r *broker.Raw) (broker.Record, error) { return leaseOf(r).record, nil }
+		s.settle = func(ctx context.Context, r *broker.Raw, o broker.Outcome, cause error) error {
+			return leaseOf(r).settle(ctx, o, cause)
+		}
+		s.extend = func(_ context.Context, held []broker.Raw) {
+			for i := range held {
+				leaseOf(&held[i]).extend()
+			}
+		}
+	})
 }
 
-// leases are what a source has given out.
-type leases struct {
-	mu   sync.Mutex
-	held map[any]*leased // by Raw.Value
-}
-
-// leased is a delivery whose time runs.
+// leased is a delivery that goes back by itself when its time is over.
 type leased struct {
-	raw   broker.Raw
+	source broker.Source
+	record broker.Record
+
+	mu    sync.Mutex
+	raw   broker.Raw // of the source
+	over  bool
 	timer *time.Timer
 }
 
-func newLeases(s *labSource) *leases {
-	ls := &leases{held: make(map[any]*leased)}
-	s.receive = func(ctx context.Context, buf []broker.Raw) (int, error) {
-		n, err := s.Source.Receive(ctx, buf)
-		ls.mu.Lock()
-		defer ls.mu.Unlock()
-		for i := range buf[:n] {
-			buf[i].Failures = 0
-			raw := buf[i]
-			l := &leased{raw: raw}
-			l.timer = time.AfterFunc(leaseTime, func() { ls.expire(s, l) })
-			ls.held[raw.Value] = l
-		}
-		return n, err
-	}
-	s.settle = func(ctx context.Context, r *broker.Raw, o broker.Outcome, cause error) error {
-		ls.mu.Lock()
-		l := ls.held[r.Value]
-		delete(ls.held, r.Value)
-		ls.mu.Unlock()
-		if l == nil {
-			return broker.ErrStale
-		}
-		l.timer.Stop()
-		return s.Source.Settle(ctx, r, o, cause)
-	}
-	s.extend = func(_ context.Context, held []broker.Raw) {
-		ls.mu.Lock()
-		defer ls.mu.Unlock()
-		for _, r := range held {
-			if l := ls.held[r.Value]; l != nil {
-				l.timer.Reset(leaseTime)
-			}
-		}
-	}
-	return ls
+func newLeased(source broker.Source, raw broker.Raw, record broker.Record) *leased {
+	l := &leased{source: source, raw: raw, record: record}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timer = time.AfterFunc(leaseTime, func() {
+		l.settle(context.Background(), broker.GiveBack, nil) //nolint:errcheck // somebody else settled it
+	})
+	return l
 }
 
-func (ls *leases) expire(s *labSource, l *leased) {
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	if ls.held[l.raw.Value] == l { // it was neither settled nor given out again
-		delete(ls.held, l.raw.Value)
-		s.Source.Settle(context.Background(), &l.raw, broker.GiveBack, nil) //nolint:errcheck // the memory driver has no error
+func leaseOf(r *broker.Raw) *leased {
+	return r.Value.(*leased) //nolint:forcetypeassert // receive puts nothing else there
+}
+
+func (l *leased) settle(ctx context.Context, o broker.Outcome, cause error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return broker.ErrStale
+	}
+	l.over = true
+	l.timer.Stop()
+	return l.source.Settle(ctx, &l.raw, o, cause)
+}
+
+func (l *leased) extend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.over {
+		l.timer.Reset(leaseTime)
 	}
 }
 

@@ -34,6 +34,7 @@ type Recorder struct {
 	mu      sync.Mutex
 	records []Record
 	fail    error
+	changed chan struct{} // closed with the next record
 }
 
 var _ event.Publisher = (*Recorder)(nil)
@@ -41,7 +42,7 @@ var _ event.Publisher = (*Recorder)(nil)
 // NewRecorder returns a recorder with nothing in it. Options are those of the
 // client that it takes the place of; the source is "eventtest".
 func NewRecorder(opts ...event.ClientOption) *Recorder {
-	r := &Recorder{}
+	r := &Recorder{changed: make(chan struct{})}
 	b := memorybroker.New(broker.WithLogger(slog.New(slog.DiscardHandler)))
 	r.client = event.NewClient(sink{b, r}, "eventtest", opts...)
 	return r
@@ -81,16 +82,11 @@ func (r *Recorder) Reset() {
 	r.records, r.fail = nil, nil
 }
 
-// Published returns copies of the events of type T that were published, in
-// order.
-func Published[T proto.Message](r *Recorder) []T {
-	var events []T
-	for _, rec := range r.Records() {
-		if e, ok := rec.Event.(T); ok {
-			events = append(events, e)
-		}
-	}
-	return events
+// change returns a channel that is closed with the next record.
+func (r *Recorder) change() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.changed
 }
 
 // eventKey is where PublishEvent leaves the event in the context for the sink,
@@ -121,6 +117,8 @@ func (r *Recorder) record(topic string, e proto.Message, m *broker.Message) erro
 		return withOutcome(topic, r.fail)
 	}
 	r.records = append(r.records, Record{topic, proto.Clone(e), m.Clone()})
+	close(r.changed)
+	r.changed = make(chan struct{})
 	return nil
 }
 

@@ -31,7 +31,7 @@ func formatComment(text string) string {
 // again: what it makes of some texts, such as an empty item of a list, it reads
 // as something else the next time.
 func canonicalComment(text string) string {
-	const mostRounds = 5
+	const mostRounds = 32
 	for range mostRounds {
 		formatted := formatOnce(text)
 		if formatted == text {
@@ -60,13 +60,22 @@ func cleanComment(text string) string {
 	var out strings.Builder
 	for line := range strings.Lines(strings.ToValidUTF8(text, string(unicode.ReplacementChar))) {
 		line = strings.TrimRightFunc(strings.Map(sourceRune, line), unicode.IsSpace)
-		line = strings.TrimPrefix(line, " ")
+		line = longQuotes(strings.TrimPrefix(line, " "))
 		if constraint.IsPlusBuild("//" + line) {
 			line = `"` + strings.TrimSpace(line) + `"`
 		}
 		out.WriteString(line + "\n")
 	}
 	return out.String()
+}
+
+// longQuotes replaces all pairs of single quotes in a line with three in a row,
+// of which gofmt replaces one or two each time it is run.
+func longQuotes(line string) string {
+	if !strings.Contains(line, "```") && !strings.Contains(line, "'''") {
+		return line
+	}
+	return strings.NewReplacer("``", "\u201c", "''", "\u201d").Replace(line)
 }
 
 // sourceRune drops control characters and the byte order mark.
