@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command soak breaks the HTTP broker on purpose and counts what becomes of the
 // messages: real processes (examples/node), kills, restarts, cut and stalled
 // connections, partitions. It prints one line per row and fails when a count is

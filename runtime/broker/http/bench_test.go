@@ -123,15 +123,18 @@ func BenchmarkPairs(b *testing.B) {
 			var latencies []time.Duration
 			b.ReportAllocs()
 			b.ResetTimer()
+			var cpu [2]time.Duration
 			for range rounds {
 				b.StopTimer()
-				begin := time.Now()
+				begin, used := time.Now(), cpuTime(b)
 				load(b, bare, callers, each)
 				floor := time.Since(begin)
+				cpu[0] += cpuTime(b) - used
 				b.StartTimer()
-				begin = time.Now()
+				begin, used = time.Now(), cpuTime(b)
 				latencies = append(latencies, load(b, ours, callers, each)...)
 				ratios = append(ratios, floor.Seconds()/time.Since(begin).Seconds())
+				cpu[1] += cpuTime(b) - used
 			}
 			b.StopTimer()
 			if got := handled.Load(); got != int64(rounds*each) {
@@ -140,6 +143,8 @@ func BenchmarkPairs(b *testing.B) {
 			slices.Sort(ratios)
 			slices.Sort(latencies)
 			b.ReportMetric(ratios[len(ratios)/2], "x-bare")
+			b.ReportMetric(float64(cpu[0].Microseconds())/float64(rounds*each), "bare-cpu-us")
+			b.ReportMetric(float64(cpu[1].Microseconds())/float64(rounds*each), "cpu-us")
 			b.ReportMetric(float64(latencies[len(latencies)/2].Microseconds()), "p50-us")
 			b.ReportMetric(float64(latencies[len(latencies)*99/100].Microseconds()), "p99-us")
 		})

@@ -9,6 +9,10 @@ import (
 const (
 	lowestBackoff  = 10 * time.Millisecond
 	highestBackoff = time.Second
+
+	// fullBackoff bounds the backoff from a member that is full: it is well, and
+	// has room again soon.
+	fullBackoff = 100 * time.Millisecond
 )
 
 // health is the breaker of an endpoint. After a member could not be reached, or
@@ -70,11 +74,14 @@ func (h *health) fail(k kind) {
 	h.retryAt = time.Now().Add(backoff(h.failures))
 }
 
+// maxBackoffSteps is after how many failures the backoff grows no more.
+const maxBackoffSteps = 8
+
 // backoff is the delay after a number of failures, doubled each time, with
 // jitter.
 func backoff(failures int) time.Duration {
 	d := highestBackoff
-	if failures < 8 {
+	if failures < maxBackoffSteps {
 		d = min(d, lowestBackoff<<max(failures-1, 0))
 	}
 	return d/2 + rand.N(d)

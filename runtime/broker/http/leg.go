@@ -134,9 +134,12 @@ func (l *leg) try(ctx context.Context, ep *endpoint, route *route) (ended bool, 
 		return true, l.ended(ctx)
 	case l.noWait && !l.uncertain:
 		return true, fmt.Errorf("%w: %w", broker.ErrBackpressure, v.err)
-	case v.kind == full || v.kind == failed || v.kind == cut:
+	case v.kind == full:
 		l.failures++
-		return false, l.pause(ctx, route, backoff(l.failures), nil)
+		return false, l.pause(ctx, route, min(backoff(l.failures), fullBackoff), nil)
+	case v.kind == failed || v.kind == cut:
+		l.failures++
+		return false, l.pause(ctx, route, l.publisher.budget.delay(l.failures), nil)
 	}
 	return false, nil // another member, or none: choose knows
 }

@@ -34,6 +34,7 @@ type publisher struct {
 	waiting  allowance      // calls of Publish that wait for a member
 	backlogs allowance      // messages in the backlogs
 	ids      ids
+	budget   budget
 
 	mu     sync.Mutex
 	topics map[string]*topic

@@ -28,9 +28,10 @@ const (
 
 	// settleTime is how old the last change of a directory must be before its time
 	// stamp tells later changes from it. File systems stamp with the tick of the
-	// kernel, which is 10 ms at most; some only with 1 or 2 s, and then a member
-	// that joins in the same second is found when that has passed.
-	settleTime = 50 * time.Millisecond
+	// kernel, which is 10 ms at most; some only with whole seconds, of which the
+	// coarsest takes two.
+	settleTime       = 50 * time.Millisecond
+	coarseSettleTime = 2100 * time.Millisecond
 
 	// entrySeparator is in no queue name.
 	entrySeparator = "@"
@@ -52,6 +53,7 @@ const (
 type DirectoryRegistry struct {
 	dir    string
 	began  time.Time
+	none   *View    // of topics without a directory
 	topics sync.Map // of *directoryTopic, by name
 }
 
@@ -97,7 +99,7 @@ func openDirectory(dir string) (*DirectoryRegistry, error) {
 	if err := checkPrivate(info); err != nil {
 		return nil, fmt.Errorf("registry: directory %s %w", dir, err)
 	}
-	return &DirectoryRegistry{dir: dir, began: time.Now()}, nil
+	return &DirectoryRegistry{dir: dir, began: time.Now(), none: new(View)}, nil
 }
 
 // Register implements [Registry].
@@ -177,6 +179,14 @@ func (r *DirectoryRegistry) Lookup(_ context.Context, topic string) (*View, erro
 	return r.look(topic, now)
 }
 
+// settled reports whether a later change of the directory has a later time.
+func (d *directoryView) settled() bool {
+	if d.changed.Nanosecond() == 0 {
+		return d.read.Sub(d.changed) > coarseSettleTime
+	}
+	return d.read.Sub(d.changed) > settleTime
+}
+
 func newDirectoryTopic() *directoryTopic {
 	t := new(directoryTopic)
 	t.checked.Store(-int64(time.Second)) // never yet
@@ -190,7 +200,7 @@ func (r *DirectoryRegistry) look(topic string, now time.Duration) (*View, error)
 	dir := filepath.Join(r.dir, topic)
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &View{}, nil
+		return r.none, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
@@ -212,7 +222,7 @@ func (r *DirectoryRegistry) look(topic string, now time.Duration) (*View, error)
 // refresh reads the directory, unless it has not changed. The caller holds mu.
 func (t *directoryTopic) refresh(dir, topic string, changed time.Time) error {
 	seen, now := t.seen, time.Now()
-	if seen != nil && seen.changed.Equal(changed) && now.Before(seen.until) && seen.read.Sub(seen.changed) > settleTime {
+	if seen != nil && seen.changed.Equal(changed) && now.Before(seen.until) && seen.settled() {
 		return nil
 	}
 	fresh, err := readTopic(dir, topic, changed, now)

@@ -18,6 +18,7 @@ const dnsInterval = 5 * time.Second
 type StaticRegistry struct {
 	entries  []Entry
 	resolver *net.Resolver // nil: addresses are taken as they are
+	none     *View         // of topics without an entry
 	mu       sync.Mutex
 	topics   map[string]*staticView
 }
@@ -42,7 +43,7 @@ func NewStaticRegistry(entries ...Entry) (*StaticRegistry, error) {
 			return nil, err
 		}
 	}
-	return &StaticRegistry{entries: entries, topics: make(map[string]*staticView)}, nil
+	return &StaticRegistry{entries: entries, none: new(View), topics: make(map[string]*staticView)}, nil
 }
 
 // NewDNSRegistry returns a registry whose addresses name services: each address
@@ -83,7 +84,7 @@ func (r *StaticRegistry) Lookup(ctx context.Context, topic string) (*View, error
 		entries = append(entries, r.resolve(ctx, e)...)
 	}
 	if len(entries) == 0 {
-		return &View{}, nil
+		return r.none, nil
 	}
 	fresh := newView(entries)
 	if seen != nil && seen.view.same(fresh) {

@@ -18,7 +18,7 @@ type topic struct {
 
 	mu       sync.Mutex
 	queues   map[string]*queue
-	watching chan struct{} // closed at the next change of the view; nil when nobody waits
+	watching map[*View]chan struct{} // closed when the registry says something else than the view
 }
 
 // queue is what a publisher keeps for one queue of a topic.
@@ -79,7 +79,7 @@ func (p *publisher) topic(name string) *topic {
 	defer p.mu.Unlock()
 	t := p.topics[name]
 	if t == nil {
-		t = &topic{publisher: p, name: name, queues: make(map[string]*queue)}
+		t = &topic{publisher: p, name: name, queues: make(map[string]*queue), watching: make(map[*View]chan struct{})}
 		p.topics[name] = t
 	}
 	return t
@@ -175,18 +175,20 @@ func (t *topic) queue(name string) *queue {
 func (t *topic) changed(seen *View) <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.watching == nil {
-		t.watching = make(chan struct{})
+	c := t.watching[seen]
+	if c == nil {
+		c = make(chan struct{})
+		t.watching[seen] = c
 		t.publisher.running.Go(func() { t.watch(seen) })
 	}
-	return t.watching
+	return c
 }
 
-// watch waits for a change on behalf of all who wait for one.
+// watch waits for a change on behalf of all who saw the same.
 func (t *topic) watch(seen *View) {
 	t.publisher.registry.Watch(t.publisher.life, t.name, seen) //nolint:errcheck // those who wait look for themselves
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	close(t.watching)
-	t.watching = nil
+	close(t.watching[seen])
+	delete(t.watching, seen)
 }
