@@ -39,8 +39,10 @@ type endpoint struct {
 
 	mu      sync.Mutex
 	waiting []*call
-	ahead   int     // requests whose messages are not all admitted
-	flights int     // requests that are not over
+	ahead   int       // requests whose messages are not all admitted
+	aloft   []*flight // requests that are not over
+	sweeper *time.Timer
+	swept   bool    // the sweeper runs
 	last    int     // messages of the last request
 	idle    []*conn // the last used last
 	retired bool
@@ -51,29 +53,28 @@ type endpoint struct {
 type call struct {
 	message  *outgoing
 	verdict  chan verdict // has room for one
-	timer    *time.Timer  // stopped while the call is not used
-	flight   *flight      // nil while it waits, and when it is settled
-	index    int          // in the flight
-	admitted bool         // the member has it
+	deadline time.Time
+	flight   *flight // nil while it waits, and when it is settled
+	index    int     // in the flight
+	admitted bool    // the member has it
 }
 
 // calls keeps those that have had their verdict.
-var calls = sync.Pool{New: func() any {
-	timer := time.NewTimer(time.Hour)
-	timer.Stop()
-	return &call{verdict: make(chan verdict, 1), timer: timer}
-}}
+var calls = sync.Pool{New: func() any { return &call{verdict: make(chan verdict, 1)} }}
 
 func newEndpoint(p *publisher, e Entry) *endpoint {
 	head := frame{topic: e.Topic, queue: e.Queue, instance: e.Instance, level: p.level}
-	return &endpoint{publisher: p, entry: e, requestHead: requestHead(e.Address), head: appendFrameHead(nil, &head)}
+	ep := &endpoint{publisher: p, entry: e, requestHead: requestHead(e.Address), head: appendFrameHead(nil, &head)}
+	ep.sweeper = time.AfterFunc(sweepInterval, ep.sweep)
+	ep.sweeper.Stop()
+	return ep
 }
 
 // deliver sends a message and waits for its verdict, until deadline at most. A
 // message that was not admitted when admitBy fires is given up; nil means never.
 func (ep *endpoint) deliver(ctx context.Context, m *outgoing, deadline time.Time, admitBy <-chan time.Time) verdict {
 	c := calls.Get().(*call) //nolint:forcetypeassert // it holds nothing else
-	c.message = m
+	c.message, c.deadline = m, deadline
 	ep.mu.Lock()
 	ep.waiting = append(ep.waiting, c)
 	if ep.ahead == 0 && ep.last > 1 { // others are about to come: those of the last request have just been answered
@@ -84,6 +85,7 @@ func (ep *endpoint) deliver(ctx context.Context, m *outgoing, deadline time.Time
 		ep.ahead--
 	}
 	f := ep.depart()
+	ep.startSweeper()
 	alone := f != nil && len(f.calls) == 1 && f.calls[0] == c
 	ep.mu.Unlock()
 	switch {
@@ -94,35 +96,41 @@ func (ep *endpoint) deliver(ctx context.Context, m *outgoing, deadline time.Time
 	default:
 		go f.flyAlone() //nolint:gosec,contextcheck // it carries messages of several callers and ends with the last
 	}
-	return ep.await(ctx, c, deadline, admitBy)
+	if admitBy != nil {
+		return ep.awaitAdmission(ctx, c, admitBy)
+	}
+	return ep.await(ctx, c)
 }
 
-func (ep *endpoint) await(ctx context.Context, c *call, deadline time.Time, admitBy <-chan time.Time) verdict {
-	c.timer.Reset(time.Until(deadline))
-	defer c.timer.Stop()
-	for {
-		select {
-		case v := <-c.verdict:
-			return c.take(v)
-		case <-ctx.Done():
-			return ep.abandon(c, context.Cause(ctx))
-		case <-c.timer.C:
-			return ep.abandon(c, context.DeadlineExceeded)
-		case <-ep.publisher.closed:
-			return ep.abandon(c, errPublisherClosed)
-		case <-admitBy:
-			if !ep.isAdmitted(c) {
-				return ep.abandon(c, errSilent)
-			}
-			admitBy = nil
+// await waits for a verdict. The sweeper watches the deadline, and when the
+// publisher ends so do all requests.
+func (ep *endpoint) await(ctx context.Context, c *call) verdict {
+	select {
+	case v := <-c.verdict:
+		return c.take(v)
+	case <-ctx.Done():
+		return ep.abandon(c, context.Cause(ctx))
+	}
+}
+
+// awaitAdmission is await for a message that must be admitted in time.
+func (ep *endpoint) awaitAdmission(ctx context.Context, c *call, admitBy <-chan time.Time) verdict {
+	select {
+	case v := <-c.verdict:
+		return c.take(v)
+	case <-ctx.Done():
+		return ep.abandon(c, context.Cause(ctx))
+	case <-admitBy:
+		if !ep.isAdmitted(c) {
+			return ep.abandon(c, errSilent)
 		}
+		return ep.await(ctx, c)
 	}
 }
 
 // take ends a call that has its verdict, and that nobody else knows any more.
 func (c *call) take(v verdict) verdict {
-	c.timer.Stop()
-	*c = call{verdict: c.verdict, timer: c.timer}
+	*c = call{verdict: c.verdict}
 	calls.Put(c)
 	return v
 }
@@ -151,7 +159,7 @@ func (ep *endpoint) abandon(c *call, cause error) verdict {
 // depart puts what waits into a request, or returns nil when there is nothing
 // or it is not time. The caller holds mu.
 func (ep *endpoint) depart() *flight {
-	if len(ep.waiting) < 1+ep.ahead*crowd || ep.ahead >= maxAhead || ep.flights >= maxFlights {
+	if len(ep.waiting) < 1+ep.ahead*crowd || ep.ahead >= maxAhead || len(ep.aloft) >= maxFlights {
 		return nil
 	}
 	n, size := 0, 0
@@ -166,9 +174,10 @@ func (ep *endpoint) depart() *flight {
 	leaving := slices.Clone(ep.waiting[:n])
 	ep.waiting = slices.Delete(ep.waiting, 0, n)
 	ep.ahead++
-	ep.flights++
 	ep.last = n
-	return newFlight(ep, leaving, size)
+	f := newFlight(ep, leaving, size)
+	ep.aloft = append(ep.aloft, f)
+	return f
 }
 
 // next lets the next request depart.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -293,7 +294,8 @@ func (f *flight) end(v verdict) {
 		}
 	}
 	bodies.put(f.body)
-	ep.flights--
+	i := slices.Index(ep.aloft, f)
+	ep.aloft = slices.Delete(ep.aloft, i, i+1)
 	switch {
 	case !f.passed:
 		f.pass()

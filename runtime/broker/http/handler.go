@@ -123,6 +123,7 @@ func (s *server) deliver(w http.ResponseWriter, r *http.Request, src *source, f 
 		wait = 0
 	}
 	if err := a.write(r.Context(), w, n, wait); err != nil {
+		src.withdraw(a)
 		s.logger().Debug("httpbroker: answer not written", slog.Any("error", err))
 	}
 }

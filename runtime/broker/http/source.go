@@ -241,6 +241,24 @@ func (s *source) settle(d *delivery, status int, reason string) {
 	d.room.release()
 }
 
+// withdraw takes back what has not begun and whose publisher is gone: it was told
+// nothing and will not ask again, or sends the message anew.
+func (s *source) withdraw(a *answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.arrived = slices.DeleteFunc(s.arrived, func(d *delivery) bool {
+		if d.waiting.answer != a || d.accepted || len(d.more) > 0 {
+			return false
+		}
+		s.held--
+		if d.identified {
+			s.table.forget(d.identity)
+		}
+		d.room.release()
+		return true
+	})
+}
+
 // Extend implements [broker.Source]. Publishers are told by the answer that
 // their message is alive.
 func (s *source) Extend(context.Context, []broker.Raw) {}

@@ -183,17 +183,18 @@ func (ep *endpoint) deliverAll(ctx context.Context, ms []*outgoing, deadline tim
 	ep.mu.Lock()
 	for i, m := range ms {
 		all[i] = calls.Get().(*call) //nolint:forcetypeassert // it holds nothing else
-		all[i].message = m
+		all[i].message, all[i].deadline = m, deadline
 		ep.waiting = append(ep.waiting, all[i])
 	}
 	f := ep.depart()
+	ep.startSweeper()
 	ep.mu.Unlock()
 	if f != nil {
 		go f.flyAlone() //nolint:gosec,contextcheck // it ends with the last of its calls
 	}
 	verdicts := make([]verdict, len(ms))
 	for i, c := range all {
-		verdicts[i] = ep.await(ctx, c, deadline, nil)
+		verdicts[i] = ep.await(ctx, c)
 	}
 	return verdicts
 }
