@@ -61,7 +61,7 @@ func stopBrokerDefects() []defect {
 			b.Engine.Disconnect(ctx) //nolint:errcheck // it is the defect
 			return nil
 		}),
-		disconnect("says nothing inside a handler", "U3_disconnect_inside_a_handler", func(ctx context.Context, b *labBroker) error {
+		disconnect("hides that it was disconnected by a handler", "U3_disconnect_inside_a_handler", func(ctx context.Context, b *labBroker) error {
 			if err := b.Engine.Disconnect(ctx); !errors.Is(err, broker.ErrInHandler) {
 				return err
 			}
@@ -128,8 +128,8 @@ func startAfterEnd(b *labBroker) {
 		mu.Lock()
 		call := late
 		mu.Unlock()
-		for i := range 20 {
-			time.AfterFunc(time.Duration(i)*time.Millisecond, call)
+		for i := range 12 { // soon enough for a test that hurries, late enough for a machine that stalls
+			time.AfterFunc(100*time.Microsecond<<i, call)
 		}
 		return err
 	}

@@ -26,7 +26,7 @@ func (e *env) manyPublishers() {
 	e.subscribe(e.connect(), topic, queue, broker.Queue(e.queue("q")), broker.MaxInFlight(8))
 	e.subscribe(b, topic, own)
 	const publishers = 64
-	each := max(1, e.Messages/publishers)
+	each := (e.Messages + publishers - 1) / publishers
 	var wg sync.WaitGroup
 	for p := range publishers {
 		ms, _ := series(fmt.Sprintf("publisher%02d", p), each)
@@ -58,7 +58,7 @@ func (e *env) manyKeyedFailing() {
 		return nil
 	})
 	e.subscribe(b, topic, in, broker.Queue(e.queue("q")), broker.MaxInFlight(8), broker.Backoff(0, time.Millisecond))
-	each := max(1, e.Messages/keys)
+	each := (e.Messages + keys - 1) / keys
 	ms := make([]*broker.Message, 0, keys*each)
 	for i := range each {
 		for k := range keys {

@@ -37,12 +37,12 @@ type ownership struct {
 	held  int
 }
 
-func (q *queue) append(r *broker.Record, body []byte) {
+func (q *queue) append(r *broker.Record) {
 	q.sequence++
 	q.depth++
 	e := q.allocate()
 	e.sequence = q.sequence
-	e.record = broker.Record{Key: r.Key, Body: body, Header: append(e.fields[:0], r.Header...)}
+	e.record = broker.Record{Key: r.Key, Body: r.Body, Header: append(e.fields[:0], r.Header...)}
 	q.insertAfter(q.last, e)
 	q.callFor(e)
 }

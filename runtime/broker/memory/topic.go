@@ -21,12 +21,13 @@ type topic struct {
 
 // publication is a Publish that waits for room.
 type publication struct {
-	record *broker.Record // the caller's, who waits
-	done   chan error     // has room for one
+	record broker.Record // its list is the caller's, who waits; its body is our own
+	done   chan error    // has room for one
 }
 
 // publish enqueues r, or returns a publication to wait for.
 func (t *topic) publish(r *broker.Record, noWait bool) (*publication, error) {
+	kept := broker.Record{Key: r.Key, Header: r.Header, Body: bytes.Clone(r.Body)} // not while others wait for mu
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -35,12 +36,12 @@ func (t *topic) publish(r *broker.Record, noWait bool) (*publication, error) {
 	case len(t.queues) == 0:
 		return nil, broker.ErrNoSubscribers
 	case len(t.waiting) == 0 && t.hasRoom():
-		t.enqueue(r)
+		t.enqueue(&kept)
 		return nil, nil
 	case noWait:
 		return nil, broker.ErrBackpressure
 	}
-	p := &publication{r, make(chan error, 1)}
+	p := &publication{kept, make(chan error, 1)}
 	t.waiting = append(t.waiting, p)
 	return p, nil
 }
@@ -66,11 +67,10 @@ func (t *topic) hasRoom() bool {
 	return true
 }
 
-// enqueue copies r into every queue; they share the body.
+// enqueue puts r into every queue; they share the body.
 func (t *topic) enqueue(r *broker.Record) {
-	body := bytes.Clone(r.Body)
 	for _, q := range t.queues {
-		q.append(r, body)
+		q.append(r)
 	}
 }
 
@@ -84,7 +84,7 @@ func (t *topic) roomMade() {
 		p := t.waiting[0]
 		t.waiting[0] = nil
 		t.waiting = t.waiting[1:]
-		t.enqueue(p.record)
+		t.enqueue(&p.record)
 		p.done <- nil
 	}
 }
