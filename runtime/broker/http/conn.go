@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -17,6 +18,9 @@ import (
 // after [idleTimeout].
 const maxIdleTime = idleTimeout / 2
 
+// maxAnswerHead bounds the head of an answer.
+const maxAnswerHead = 64 << 10
+
 // maxRefusalBytes bounds what is read of an answer that refuses a request.
 const maxRefusalBytes = 4 << 10
 
@@ -26,6 +30,7 @@ const maxRefusalBytes = 4 << 10
 type conn struct {
 	net.Conn
 	publisher *publisher
+	limited   *io.LimitedReader // below reader
 	reader    *bufio.Reader
 	since     time.Time // when it was last used
 	reused    bool
@@ -53,7 +58,8 @@ func (p *publisher) dial(ctx context.Context, address string) (*conn, error) {
 		return nil, &unsentError{errors.Join(errPublisherClosed, c.Close())}
 	}
 	p.conns[c] = struct{}{}
-	return &conn{Conn: c, publisher: p, reader: bufio.NewReader(c)}, nil
+	limited := &io.LimitedReader{R: c}
+	return &conn{Conn: c, publisher: p, limited: limited, reader: bufio.NewReader(limited)}, nil
 }
 
 // Close implements [net.Conn].
@@ -126,23 +132,59 @@ func (c *conn) write(head string, body []byte) error {
 	b = strconv.AppendInt(b, int64(len(body)), 10)
 	b = append(b, "\r\n\r\n"...)
 	b = append(b, body...)
+	if len(b) > socketBuffer {
+		if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+			return &unsentError{err}
+		}
+		defer c.SetWriteDeadline(time.Time{}) //nolint:errcheck // a connection that has ended says so when it is read
+	}
 	n, err := c.Write(b)
 	bodies.put(b)
+	c.limited.N = maxAnswerHead // until answer has read it
 	if err != nil && n == 0 {
 		return &unsentError{err}
 	}
 	return err
 }
 
+// socketBuffer is what can be written to an idle connection without waiting.
+const socketBuffer = 16 << 10
+
 // errNoAnswer is returned for a connection that ended before the answer began.
 var errNoAnswer = errors.New("connection ended before the answer")
 
-// answer reads the head of an answer.
+// answer reads the head of an answer, if that is not endless.
 func (c *conn) answer() (*http.Response, error) {
+	defer func() { c.limited.N = math.MaxInt64 }()
 	if _, err := c.reader.Peek(1); err != nil {
 		return nil, errors.Join(errNoAnswer, err)
 	}
 	return http.ReadResponse(c.reader, nil)
+}
+
+// quickHead begins the answer of a member of this package to a request whose
+// messages were all done at once; the length and an empty line follow.
+var quickHead = []byte("HTTP/1.1 200 OK\r\nContent-Type: " + resultType + "\r\nContent-Length: ")
+
+// quickAnswer returns the body of an answer that has arrived whole and is of
+// exactly that form, which is what most are. It spares the making of an
+// [http.Response]. The body is valid until the next use of the connection.
+func (c *conn) quickAnswer() ([]byte, bool) {
+	if _, err := c.reader.Peek(1); err != nil {
+		return nil, false // answer says why
+	}
+	all, err := c.reader.Peek(c.reader.Buffered())
+	rest, ok := bytes.CutPrefix(all, quickHead)
+	length, body, ok2 := bytes.Cut(rest, []byte("\r\n\r\n"))
+	if err != nil || !ok || !ok2 {
+		return nil, false
+	}
+	n, err := strconv.ParseUint(string(length), 10, 16)
+	if err != nil || int(n) != len(body) {
+		return nil, false
+	}
+	_, err = c.reader.Discard(len(all))
+	return body, err == nil
 }
 
 // refusalOf returns the error that an answer to a whole request is, and whether

@@ -79,9 +79,9 @@ func (d *Driver) Info() broker.Info {
 	}
 	return broker.Info{
 		Name:            "http",
-		Address:         "http://" + d.addressNow(),
+		Address:         d.url(),
 		PublishLevel:    level,
-		MaxMessageBytes: int(d.options.maxRequestBytes - frameOverhead),
+		MaxMessageBytes: d.options.maxBody,
 		Capabilities: broker.Capabilities{
 			AtLeastOnce:          true,
 			QueueOutlivesMembers: true,
@@ -90,6 +90,14 @@ func (d *Driver) Info() broker.Info {
 			NoWait:               true,
 		},
 	}
+}
+
+// url is where the broker is reached, empty before it is connected.
+func (d *Driver) url() string {
+	if address := d.addressNow(); address != "" {
+		return "http://" + address
+	}
+	return ""
 }
 
 func (d *Driver) addressNow() string {

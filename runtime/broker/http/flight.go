@@ -149,6 +149,10 @@ func (f *flight) converse(ctx context.Context, c *conn, deadline time.Time) (reu
 	if _, ok := errors.AsType[*unsentError](writeErr); ok && !c.reused {
 		return false, writeErr
 	}
+	if results, ok := c.quickAnswer(); ok {
+		used, err := f.results(results) //nolint:contextcheck // as in fly
+		return err == nil && used == len(results), err
+	}
 	resp, err := c.answer() //nolint:bodyclose // the connection is what is closed; a server may refuse a request that it has not read
 	if err != nil {
 		return false, c.explain(deadline, errors.Join(err, writeErr))
@@ -162,7 +166,7 @@ func (f *flight) converse(ctx context.Context, c *conn, deadline time.Time) (reu
 		err = c.explain(deadline, f.read(ctx, c, resp.Body, deadline))
 		reusable = err == nil
 	}
-	return reusable && !resp.Close && writeErr == nil, err
+	return reusable && !resp.Close && writeErr == nil && c.reader.Buffered() == 0, err
 }
 
 // await gives the member time for the next part of its answer.
@@ -171,7 +175,7 @@ func (c *conn) await(ctx context.Context, deadline time.Time) error {
 	if !deadline.IsZero() && deadline.Before(next) {
 		next = deadline
 	}
-	if err := c.SetDeadline(next); err != nil {
+	if err := c.SetReadDeadline(next); err != nil {
 		return err
 	}
 	return ctx.Err() // after it: were ctx to end now, its function would set another deadline

@@ -39,7 +39,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			refuse(w, refusal{http.StatusInternalServerError, "internal error"})
 		}
 	}()
-	if bad := checkRequest(r, s.options().maxRequestBytes); bad != nil {
+	if bad := checkRequest(r, s.options().maxRequestBytes()); bad != nil {
 		refuse(w, *bad)
 		return
 	}

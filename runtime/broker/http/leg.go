@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -137,11 +138,20 @@ func (l *leg) try(ctx context.Context, ep *endpoint, route *route) (ended bool, 
 	return false, nil // another member, or none: choose knows
 }
 
-// refused is the error of a message that a member will never take. Where another
-// one may have it, that is not certain.
+// refused is the error of a message that a member will never take.
 func (l *leg) refused(cause error) error {
-	if status, ok := errors.AsType[*statusError](cause); ok && status.status == 409 {
+	status := 0
+	if s, ok := errors.AsType[*statusError](cause); ok {
+		status = s.status
+	}
+	if r, ok := errors.AsType[*refusalError](cause); ok {
+		status = r.status
+	}
+	switch status {
+	case http.StatusConflict:
 		return fmt.Errorf("%w: the id was used for another message: %w", errRejected, cause)
+	case http.StatusRequestEntityTooLarge:
+		return fmt.Errorf("%w: %w: %w", errRejected, broker.ErrTooLarge, cause)
 	}
 	return fmt.Errorf("%w: %w", errRejected, cause)
 }

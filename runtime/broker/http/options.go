@@ -28,38 +28,43 @@ const (
 
 // options are what the options of this package set.
 type options struct {
-	level           Level
-	listen          string
-	insecureListen  bool
-	mounted         string // address at which others reach the handler
-	namespace       string
-	registry        Registry
-	required        map[string][]string // queues by topic
-	allowed         []netip.Prefix
-	capacity        int
-	backlog         int
-	backlogBytes    int64
-	flushTimeout    time.Duration
-	maxRequests     int
-	maxConnections  int
-	maxRequestBytes int64
-	maxHeldBytes    int64
-	log             *slog.Logger
+	level          Level
+	listen         string
+	insecureListen bool
+	mounted        string // address at which others reach the handler
+	namespace      string
+	registry       Registry
+	required       map[string][]string // queues by topic
+	allowed        []netip.Prefix
+	capacity       int
+	backlog        int
+	backlogBytes   int64
+	flushTimeout   time.Duration
+	maxRequests    int
+	maxConnections int
+	maxBody        int
+	maxHeldBytes   int64
+	log            *slog.Logger
 }
 
 func defaultOptions() options {
 	return options{
-		listen:          DefaultListen,
-		namespace:       DefaultNamespace,
-		capacity:        DefaultCapacity,
-		backlog:         DefaultBacklog,
-		backlogBytes:    DefaultBacklogBytes,
-		flushTimeout:    publishTimeout,
-		maxRequests:     maxRequests,
-		maxConnections:  DefaultMaxConnections,
-		maxRequestBytes: broker.DefaultMaxMessageBytes + frameOverhead,
-		maxHeldBytes:    DefaultHeldBytes,
+		listen:         DefaultListen,
+		namespace:      DefaultNamespace,
+		capacity:       DefaultCapacity,
+		backlog:        DefaultBacklog,
+		backlogBytes:   DefaultBacklogBytes,
+		flushTimeout:   publishTimeout,
+		maxRequests:    maxRequests,
+		maxConnections: DefaultMaxConnections,
+		maxBody:        broker.DefaultMaxMessageBytes,
+		maxHeldBytes:   DefaultHeldBytes,
 	}
+}
+
+// maxRequestBytes is room for the largest body, or for many small ones.
+func (o *options) maxRequestBytes() int64 {
+	return int64(max(o.maxBody, maxBatchBytes)) + frameOverhead
 }
 
 func (o *options) logger() *slog.Logger {
@@ -195,7 +200,7 @@ func FlushTimeout(d time.Duration) broker.Option {
 // [broker.MaxMessageBytes], which bounds what is published, may not exceed it.
 func MaxBody(n int) broker.Option {
 	return newOption(func(o *options) error {
-		o.maxRequestBytes = int64(n) + frameOverhead
+		o.maxBody = n
 		return positive("MaxBody", n)
 	})
 }

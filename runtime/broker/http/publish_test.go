@@ -302,3 +302,17 @@ func TestLargeMessages(t *testing.T) {
 		}
 	}
 }
+
+// TestSmallMessagesTogetherMayExceedTheBodyLimit has a member that takes small
+// bodies only, and many of them at once.
+func TestSmallMessagesTogetherMayExceedTheBodyLimit(t *testing.T) {
+	r := httpbroker.NewMemoryRegistry()
+	subscribe(t, connect(t, r, httpbroker.MaxBody(2000)), "orders", ignore, broker.Queue("billing"))
+	b := connect(t, r)
+	body := bytes.Repeat([]byte("x"), 2000)
+	load(t, func(ctx context.Context) error { return b.Publish(ctx, "orders", &broker.Message{Body: body}) }, 256, 2560)
+	err := b.Publish(within(t, long), "orders", &broker.Message{Body: append(body, 'x')})
+	if !errors.Is(err, broker.ErrRejected) || !errors.Is(err, broker.ErrTooLarge) {
+		t.Errorf("a body over the limit of the member: got %v, want ErrRejected and ErrTooLarge", err)
+	}
+}

@@ -15,6 +15,7 @@ import (
 //	200  a handler finished it, or it lies on its dead-letter topic
 //	202  a member holds it; at level Accepted that is all, at level Handled another result follows
 //	409  the same id was used for another message
+//	413  its body is larger than this member takes
 //	422  it was given up for good, without a dead letter
 //	429  the member is full; ask it again
 //	503  the member is leaving and will not handle it; ask another one

@@ -56,7 +56,6 @@ func (s *server) listen(ctx context.Context) error {
 	s.http = &http.Server{
 		Handler:        s,
 		ReadTimeout:    readTimeout,
-		WriteTimeout:   readTimeout + writeTimeout, // a slow answer extends it with each part
 		IdleTimeout:    idleTimeout,
 		MaxHeaderBytes: maxRequestHeader,
 		ErrorLog:       slog.NewLogLogger(s.logger().Handler(), slog.LevelDebug),

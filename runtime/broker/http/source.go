@@ -100,6 +100,8 @@ func (s *source) admit(d *delivery, w waiter, full *bool) (int, string) {
 		}
 	}
 	switch {
+	case len(d.record.Body) > s.driver.options.maxBody:
+		return http.StatusRequestEntityTooLarge, "body is too large"
 	case s.stopped:
 		return http.StatusServiceUnavailable, "subscription ended"
 	case *full || s.held >= s.driver.options.capacity:
