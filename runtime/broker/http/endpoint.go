@@ -180,6 +180,15 @@ func (ep *endpoint) depart() *flight {
 	return f
 }
 
+// turnAway lets those who wait for a member that cannot be reached choose another
+// one. The caller holds mu.
+func (ep *endpoint) turnAway(reason error) {
+	for _, c := range ep.waiting {
+		c.verdict <- verdict{unsent, reason}
+	}
+	ep.waiting = nil
+}
+
 // next lets the next request depart.
 func (ep *endpoint) next() {
 	runtime.Gosched() // those who were answered may have more to send

@@ -288,7 +288,12 @@ func (f *flight) end(v verdict) {
 	ep := f.endpoint
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	if f.unsaid > 0 && !isContext(v.err) { // a caller who left says nothing about the member
+	switch {
+	case f.unsaid == 0 || isContext(v.err): // a caller who left says nothing about the member
+	case v.kind == unsent || errors.Is(v.err, errSilent):
+		ep.health.fail(unsent)
+		ep.turnAway(v.err)
+	default:
 		ep.health.fail(v.kind)
 	}
 	for _, c := range f.calls {

@@ -301,3 +301,30 @@ func TestEndlessAnswersAreCutOff(t *testing.T) {
 		t.Errorf("memory grew by %d bytes", grown)
 	}
 }
+
+// TestHungMemberIsPassedOver has two members of a queue, one of which accepts
+// connections and says nothing.
+func TestHungMemberIsPassedOver(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() }) //nolint:errcheck // a test
+	r := httpbroker.NewMemoryRegistry()
+	subscribe(t, connect(t, r), "orders", ignore, broker.Queue("billing"))
+	hung := httpbroker.Entry{Topic: "orders", Queue: "billing", Instance: "hung", Address: l.Addr().String()}
+	if err := r.Register(t.Context(), hung, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	b := connect(t, r)
+	begin := time.Now()
+	load(t, func(ctx context.Context) error { return b.Publish(ctx, "orders", &broker.Message{}) }, 32, 320)
+	if took := time.Since(begin); took > 8*time.Second {
+		t.Errorf("it took %v to find another member", took)
+	}
+	begin = time.Now()
+	load(t, func(ctx context.Context) error { return b.Publish(ctx, "orders", &broker.Message{}) }, 1, 1)
+	if took := time.Since(begin); took > 4*time.Second {
+		t.Errorf("the next message took %v", took)
+	}
+}
