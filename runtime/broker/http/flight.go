@@ -290,7 +290,10 @@ func (f *flight) end(v verdict) {
 	defer ep.mu.Unlock()
 	switch {
 	case f.unsaid == 0 || isContext(v.err): // a caller who left says nothing about the member
-	case v.kind == unsent || errors.Is(v.err, errSilent):
+	case errors.Is(v.err, errSilent):
+		ep.health.silent()
+		ep.turnAway(v.err)
+	case v.kind == unsent:
 		ep.health.fail(unsent)
 		ep.turnAway(v.err)
 	default:

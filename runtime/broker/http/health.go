@@ -74,6 +74,15 @@ func (h *health) fail(k kind) {
 	h.retryAt = time.Now().Add(backoff(h.failures))
 }
 
+// silent notes that a member did not answer at all. Whoever tries it next loses
+// the time of an attempt, so it is left alone for as long as any failure allows.
+func (h *health) silent() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failures++
+	h.retryAt = time.Now().Add(backoff(maxBackoffSteps))
+}
+
 // maxBackoffSteps is after how many failures the backoff grows no more.
 const maxBackoffSteps = 8
 
