@@ -195,6 +195,7 @@ func (e *env) messageShared() {
 	b, topic, in := e.connect(), e.topic("t"), e.inbox(nil)
 	e.subscribe(b, topic, in, broker.Queue(e.queue("q")), broker.MaxInFlight(8))
 	m := &broker.Message{Key: "k", Header: awkwardHeaders(), Body: []byte("shared")}
+	delete(m.Header, "ce-id") // two messages of one id may be one to the broker
 	const n = 64
 	var wg sync.WaitGroup
 	for range n {

@@ -26,16 +26,18 @@ func testConformance(t *testing.T, level httpbroker.Level) {
 }
 
 func features(level httpbroker.Level) brokertest.Features {
-	f := brokertest.Features{
-		PublishWaits: level == httpbroker.Handled,
-		Skip: map[string]string{
-			"P4_one_message_published_concurrently": "the message has a header ce-id, and one that arrives twice is handled once",
-		},
-	}
+	f := brokertest.Features{PublishWaits: level == httpbroker.Handled}
 	if level == httpbroker.Accepted {
 		f.Capacity = capacity
 	}
 	return f
+}
+
+func BenchmarkConformance(b *testing.B) {
+	registry := httpbroker.NewMemoryRegistry()
+	brokertest.RunBenchmarks(b, func(_ testing.TB, opts ...broker.Option) broker.Broker {
+		return httpbroker.New(append(opts, httpbroker.WithRegistry(registry))...)
+	}, features(httpbroker.Handled))
 }
 
 // forgiving is a broker whose tests leave accepted messages behind.
