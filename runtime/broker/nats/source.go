@@ -1,0 +1,402 @@
+package natsbroker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+)
+
+const (
+	// pullExpiry is how long the server keeps a request for messages, and
+	// pullHeartbeat how often it says so meanwhile.
+	pullExpiry    = 30 * time.Second
+	pullHeartbeat = 5 * time.Second
+	pullSilence   = 2*pullHeartbeat + time.Second
+
+	// stopTimeout bounds what Stop and Close wait for the server. Messages that are
+	// lost after it are delivered again after the ack wait.
+	stopTimeout = 500 * time.Millisecond
+
+	maxReasonBytes = 256
+)
+
+// Acknowledgements of the JetStream protocol.
+var (
+	ackAck      = []byte("+ACK")
+	ackNak      = []byte("-NAK")
+	ackProgress = []byte("+WPI")
+)
+
+const ackTerm = "+TERM"
+
+var (
+	errStopped = errors.New("nats: source is stopped")
+	errSilent  = errors.New("nats: the server has not answered a request for messages")
+)
+
+// pullSource asks a consumer for as many messages as the engine has room for,
+// and no more. It speaks the protocol itself: the client's iterators buffer
+// messages that nobody keeps alive, and lose those that arrive while they are
+// stopped until the ack wait is over.
+type pullSource struct {
+	driver   *Driver
+	conn     *nats.Conn
+	topic    string
+	consumer jetstream.ConsumerConfig
+	next     string // subject of requests
+
+	inbox *nats.Subscription
+	in    chan *nats.Msg
+
+	stopped chan struct{}
+	stop    sync.Once
+
+	// receiving is held by Receive, and by those who look at what arrived and was
+	// not received; the fields below are theirs.
+	receiving   sync.Mutex
+	arrived     []*nats.Msg // before what is in the channel
+	outstanding int         // asked for, not arrived
+	broken      bool        // the consumer must be looked for
+	silence     *time.Timer
+}
+
+// delivery is the Value of a Raw.
+type delivery struct {
+	reply  string
+	record broker.Record
+	err    error // of decoding it
+}
+
+func (d *Driver) openPull(ctx context.Context, spec broker.SourceSpec) (broker.Source, error) {
+	if _, _, err := d.await(ctx); err != nil {
+		return nil, err
+	}
+	conn, _ := d.connection()
+	s := &pullSource{driver: d, conn: conn, topic: spec.Topic, stopped: make(chan struct{}), silence: time.NewTimer(pullSilence)}
+	if spec.Queue != "" {
+		s.consumer = d.durable(spec.Topic, spec.Queue)
+	} else {
+		s.consumer = d.ephemeral(spec.Topic, nuid.Next())
+	}
+	if err := s.find(ctx); err != nil {
+		return nil, err
+	}
+	// Room for all that is asked for, twice when a connection comes back, and for
+	// what the server says beside.
+	s.in = make(chan *nats.Msg, 4*spec.MaxInFlight+64)
+	var err error
+	s.inbox, err = conn.ChanSubscribe(conn.NewInbox(), s.in)
+	return s, err
+}
+
+// find makes sure that the consumer is there.
+func (s *pullSource) find(ctx context.Context) error {
+	stream, err := s.driver.ensureConsumer(ctx, s.topic, s.consumer)
+	if err == nil {
+		s.next = "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + s.consumer.Durable
+	}
+	return err
+}
+
+// Receive implements [broker.Source].
+func (s *pullSource) Receive(ctx context.Context, buf []broker.Raw) (int, error) {
+	s.receiving.Lock()
+	defer s.receiving.Unlock()
+	if s.broken {
+		if err := s.find(ctx); err != nil {
+			return 0, err
+		}
+		s.broken = false
+	}
+	for {
+		restored := s.driver.restoration()
+		if s.isStopped() {
+			return 0, errStopped
+		}
+		if err := s.ask(len(buf)); err != nil {
+			return 0, err
+		}
+		if n, err := s.take(buf); n > 0 || err != nil {
+			return n, err
+		}
+		if err := s.wait(ctx, restored); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func (s *pullSource) isStopped() bool {
+	select {
+	case <-s.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+// ask requests messages when less than half of what there is room for is on its
+// way.
+func (s *pullSource) ask(room int) error {
+	if s.outstanding > room/2 {
+		return nil
+	}
+	batch := room - s.outstanding
+	request := make([]byte, 0, 80)
+	request = append(request, `{"expires":`...)
+	request = strconv.AppendInt(request, int64(pullExpiry), 10)
+	request = append(request, `,"idle_heartbeat":`...)
+	request = strconv.AppendInt(request, int64(pullHeartbeat), 10)
+	request = append(request, `,"batch":`...)
+	request = strconv.AppendInt(request, int64(batch), 10)
+	request = append(request, '}')
+	if err := s.conn.PublishRequest(s.next, s.inbox.Subject, request); err != nil {
+		return err
+	}
+	s.outstanding += batch
+	return nil
+}
+
+// take fills buf with what has arrived.
+func (s *pullSource) take(buf []broker.Raw) (int, error) {
+	n := 0
+	for n < len(buf) {
+		m := s.poll()
+		if m == nil {
+			return n, nil
+		}
+		if m.Reply == "" {
+			if err := s.status(m); err != nil {
+				return n, err
+			}
+			continue
+		}
+		s.outstanding = max(0, s.outstanding-1)
+		buf[n] = newRaw(m)
+		n++
+	}
+	return n, nil
+}
+
+// poll returns the next message, or nil.
+func (s *pullSource) poll() *nats.Msg {
+	if len(s.arrived) > 0 {
+		m := s.arrived[0]
+		s.arrived = s.arrived[1:]
+		return m
+	}
+	select {
+	case m := <-s.in:
+		return m
+	default:
+		return nil
+	}
+}
+
+// status reads what the server says about a request.
+func (s *pullSource) status(m *nats.Msg) error {
+	code, pending := m.Header.Get("Status"), m.Header.Get("Nats-Pending-Messages")
+	switch code {
+	case "100": // heartbeat
+		return nil
+	case "404", "408": // the request has ended
+		left, err := strconv.Atoi(pending)
+		if err != nil {
+			left = s.outstanding
+		}
+		s.outstanding = max(0, s.outstanding-left)
+		return nil
+	default:
+		s.outstanding, s.broken = 0, true
+		return fmt.Errorf("nats: request for messages: status %s %s", code, m.Header.Get("Description"))
+	}
+}
+
+// wait returns when there may be more to do.
+func (s *pullSource) wait(ctx context.Context, restored <-chan struct{}) error {
+	s.silence.Reset(pullSilence)
+	select {
+	case m := <-s.in:
+		s.arrived = append(s.arrived, m)
+	case <-restored:
+		s.outstanding = 0 // requests do not outlive a connection
+	case <-s.silence.C:
+		s.outstanding = 0
+		if s.conn.IsConnected() {
+			s.broken = true
+			return errSilent
+		}
+	case <-s.stopped:
+		return errStopped
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+func newRaw(m *nats.Msg) broker.Raw {
+	d := &delivery{reply: m.Reply}
+	d.record, d.err = newRecord(m)
+	return broker.Raw{Key: d.record.Key, Deliveries: deliveries(m.Reply), Value: d}
+}
+
+// deliveries reads the count from an ack subject:
+//
+//	$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>
+//	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<deliveries>.<...>.<pending>[.<token>]
+func deliveries(reply string) int {
+	const short, long = 9, 11
+	at := 4
+	if parts := strings.Count(reply, ".") + 1; parts >= long {
+		at = 6
+	} else if parts != short {
+		return 0
+	}
+	for range at {
+		_, reply, _ = strings.Cut(reply, ".")
+	}
+	count, _, _ := strings.Cut(reply, ".")
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func deliveryOf(r *broker.Raw) *delivery {
+	return r.Value.(*delivery) //nolint:forcetypeassert // newRaw puts nothing else there
+}
+
+// Load implements [broker.Source].
+func (s *pullSource) Load(r *broker.Raw) (broker.Record, error) {
+	d := deliveryOf(r)
+	return d.record, d.err
+}
+
+// Settle implements [broker.Source]. While the connection is lost the client
+// keeps what is settled and sends it later.
+func (s *pullSource) Settle(_ context.Context, r *broker.Raw, o broker.Outcome, cause error) error {
+	ack := ackAck
+	switch o {
+	case broker.GiveBack:
+		ack = ackNak
+	case broker.Reject:
+		ack = []byte(ackTerm)
+		if cause != nil {
+			ack = []byte(ackTerm + " " + reason(cause))
+		}
+	case broker.Ack:
+	}
+	return s.conn.Publish(deliveryOf(r).reply, ack)
+}
+
+// reason is the text of an error for the server's advisory.
+func reason(cause error) string {
+	text := strings.Join(strings.Fields(cause.Error()), " ")
+	return strings.ToValidUTF8(text[:min(len(text), maxReasonBytes)], "")
+}
+
+// Extend implements [broker.Source]. What has arrived and was not received yet
+// is extended too; what cannot be told is delivered again.
+func (s *pullSource) Extend(_ context.Context, held []broker.Raw) {
+	for i := range held {
+		s.progress(deliveryOf(&held[i]).reply)
+	}
+	if !s.receiving.TryLock() {
+		return // it is about to be received
+	}
+	defer s.receiving.Unlock()
+	s.collect()
+	for _, m := range s.arrived {
+		if m.Reply != "" {
+			s.progress(m.Reply)
+		}
+	}
+}
+
+func (s *pullSource) progress(reply string) {
+	//nolint:errcheck // the message is delivered again, as if this had come too late
+	_ = s.conn.Publish(reply, ackProgress)
+}
+
+// collect moves what is in the channel to arrived.
+func (s *pullSource) collect() {
+	for range len(s.in) {
+		s.arrived = append(s.arrived, <-s.in)
+	}
+}
+
+// Stop implements [broker.Source]. When it returns the server has forgotten what
+// was asked for, and what it had sent is here.
+func (s *pullSource) Stop(ctx context.Context) error {
+	var err error
+	s.stop.Do(func() {
+		close(s.stopped)
+		if err = s.inbox.Drain(); err != nil || !s.conn.IsConnected() {
+			return
+		}
+		err = flush(ctx, s.conn, stopTimeout)
+	})
+	return ignoreLost(err)
+}
+
+// ignoreLost forgets errors of a connection that is gone: there is nobody to
+// tell, and the server notices by itself.
+func ignoreLost(err error) error {
+	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrDisconnected) {
+		return nil
+	}
+	return err
+}
+
+// Close implements [broker.Source]. It gives back what was not received, and
+// deletes the consumer of a subscription without a queue.
+func (s *pullSource) Close(ctx context.Context) error {
+	s.silence.Stop()
+	err := s.giveBackRest()
+	if !s.conn.IsConnected() {
+		return ignoreLost(err)
+	}
+	err = errors.Join(err, flush(ctx, s.conn, stopTimeout))
+	if s.consumer.InactiveThreshold > 0 {
+		err = errors.Join(err, s.remove(ctx))
+	}
+	return ignoreLost(err)
+}
+
+func (s *pullSource) giveBackRest() error {
+	s.receiving.Lock()
+	defer s.receiving.Unlock()
+	s.collect()
+	var errs []error
+	for _, m := range s.arrived {
+		if m.Reply != "" {
+			errs = append(errs, s.conn.Publish(m.Reply, ackNak))
+		}
+	}
+	s.arrived = nil
+	return errors.Join(errs...)
+}
+
+// remove deletes the consumer. If it cannot, the server does so after the
+// inactive threshold.
+func (s *pullSource) remove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	stream := strings.Split(s.next, ".")[5]
+	err := s.driver.js.DeleteConsumer(ctx, stream, s.consumer.Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	return err
+}
