@@ -23,6 +23,10 @@ const (
 	pullHeartbeat = 5 * time.Second
 	pullSilence   = 2*pullHeartbeat + time.Second
 
+	// findTimeout bounds looking for a consumer again. Servers that are going down
+	// do not answer.
+	findTimeout = 2 * time.Second
+
 	// stopTimeout bounds what Stop and Close wait for the server. Messages that are
 	// lost after it are delivered again after the ack wait.
 	stopTimeout = 500 * time.Millisecond
@@ -108,17 +112,27 @@ func (s *pullSource) find(ctx context.Context) error {
 	return err
 }
 
+// findAgain is find for a server that may have gone down meanwhile.
+func (s *pullSource) findAgain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, findTimeout)
+	defer cancel()
+	return s.find(ctx)
+}
+
 // Receive implements [broker.Source].
 func (s *pullSource) Receive(ctx context.Context, buf []broker.Raw) (int, error) {
 	s.receiving.Lock()
 	defer s.receiving.Unlock()
-	if s.broken {
-		if err := s.find(ctx); err != nil {
+	for {
+		if _, _, err := s.driver.await(ctx); err != nil {
 			return 0, err
 		}
-		s.broken = false
-	}
-	for {
+		if s.broken {
+			if err := s.findAgain(ctx); err != nil {
+				return 0, err
+			}
+			s.broken = false
+		}
 		restored := s.driver.restoration()
 		if s.isStopped() {
 			return 0, errStopped
