@@ -107,8 +107,10 @@ func rawMsg() *nats.Msg {
 
 func ourRecord() *broker.Record {
 	return &broker.Record{Key: "order-1", Body: make([]byte, 200), Header: []broker.Field{
-		{Name: "ce-id", Value: "0198c5f0-7d0c-7000-8000-000000000000"}, {Name: "ce-type", Value: "shop.orders.v1.OrderCreated"},
-		{Name: "ce-source", Value: "orders"}, {Name: "ce-time", Value: "2026-01-02T03:04:05.678Z"},
+		{Name: "ce-id", Value: "0198c5f0-7d0c-7000-8000-000000000000"},
+		{Name: "ce-type", Value: "shop.orders.v1.OrderCreated"},
+		{Name: "ce-source", Value: "orders"},
+		{Name: "ce-time", Value: "2026-01-02T03:04:05.678Z"},
 		{Name: "content-type", Value: "application/protobuf"},
 	}}
 }

@@ -50,11 +50,9 @@ func fill(errs []error, err error) {
 // coreSource takes what the server pushes. The client buffers what the engine
 // has no room for, and drops what it has no room for itself.
 type coreSource struct {
-	sub     *nats.Subscription
-	conn    *nats.Conn
-	stopped context.Context //nolint:containedctx // ended by Stop, it bounds a wait that takes nothing else
-	stop    context.CancelFunc
-	once    sync.Once
+	sub  *nats.Subscription
+	conn *nats.Conn
+	stop sync.Once
 }
 
 func (d *Driver) openCore(ctx context.Context, spec broker.SourceSpec) (broker.Source, error) {
@@ -74,18 +72,11 @@ func (d *Driver) openCore(ctx context.Context, spec broker.SourceSpec) (broker.S
 	if err := flush(ctx, conn, confirmTimeout); err != nil {
 		return nil, errors.Join(err, s.sub.Unsubscribe())
 	}
-	s.stopped, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	return s, nil
 }
 
-// Receive implements [broker.Source].
+// Receive implements [broker.Source]. After Stop the client returns an error.
 func (s *coreSource) Receive(ctx context.Context, buf []broker.Raw) (int, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.stopped, cancel)()
-	if s.stopped.Err() != nil {
-		return 0, errStopped
-	}
 	m, err := s.sub.NextMsgWithContext(ctx)
 	if err != nil {
 		return 0, err
@@ -114,10 +105,7 @@ func (s *coreSource) Extend(context.Context, []broker.Raw) {}
 // Stop implements [broker.Source].
 func (s *coreSource) Stop(context.Context) error {
 	var err error
-	s.once.Do(func() {
-		s.stop()
-		err = s.sub.Unsubscribe()
-	})
+	s.stop.Do(func() { err = s.sub.Unsubscribe() })
 	return ignoreLost(err)
 }
 

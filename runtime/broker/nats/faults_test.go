@@ -199,7 +199,7 @@ func TestPublishWaitsForTheConnection(t *testing.T) {
 				t.Fatal(err)
 			}
 			restore := s.interrupt(t)
-			<-lost
+			t.Logf("lost: %v", <-lost)
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			err := b.Publish(ctx, topic, &broker.Message{Key: "k", Body: []byte("k-0")})
@@ -253,7 +253,7 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer mute.Close()
+	t.Cleanup(func() { must(t, mute.Close()) })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	b := natsbroker.New("nats://" + mute.Addr().String())

@@ -153,7 +153,7 @@ func consumerFaults(got, want jetstream.ConsumerConfig) string {
 			faults = append(faults, fmt.Sprintf(text, args...))
 		}
 	}
-	note(got.DeliverSubject != "", "it pushes to %q", got.DeliverSubject) //nolint:staticcheck // read only
+	note(got.DeliverSubject != "", "it pushes to %q", got.DeliverSubject)
 	note(got.AckPolicy != jetstream.AckExplicitPolicy, "its ack policy is %v, want explicit", got.AckPolicy)
 	note(got.FilterSubject != want.FilterSubject, "it filters %q, want %q", got.FilterSubject, want.FilterSubject)
 	note(got.MaxDeliver > 0, "it gives up after %d deliveries, want no limit", got.MaxDeliver)
