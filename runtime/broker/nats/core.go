@@ -3,6 +3,7 @@ package natsbroker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -53,6 +54,8 @@ type coreSource struct {
 	sub  *nats.Subscription
 	conn *nats.Conn
 	stop sync.Once
+
+	dropped int // by the client, as far as it was reported
 }
 
 func (d *Driver) openCore(ctx context.Context, spec broker.SourceSpec) (broker.Source, error) {
@@ -82,7 +85,18 @@ func (s *coreSource) Receive(ctx context.Context, buf []broker.Raw) (int, error)
 		return 0, err
 	}
 	buf[0] = newRaw(m)
-	return 1, nil
+	return 1, s.overflow()
+}
+
+// overflow returns an error when the client has dropped messages meanwhile.
+func (s *coreSource) overflow() error {
+	dropped, err := s.sub.Dropped()
+	if err != nil || dropped <= s.dropped {
+		return nil //nolint:nilerr // the subscription has ended, which Receive finds
+	}
+	n := dropped - s.dropped
+	s.dropped = dropped
+	return fmt.Errorf("nats: %d messages are lost: the subscription is too slow for core NATS", n)
 }
 
 // Load implements [broker.Source].

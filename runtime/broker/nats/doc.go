@@ -29,13 +29,15 @@
 // context lives. No stream for the topic is [broker.ErrNoSubscribers]; a stream
 // without a queue is not noticed. An answer that did not come before the
 // connection was lost, the context ended or 30 s were over is
-// [broker.ErrUncertain].
+// [broker.ErrUncertain]. A topic that the user may not publish to is
+// [broker.ErrRejected].
 //
 // A subscription asks for as many messages as it has free workers. Members of a
 // queue share its messages as they ask for them, so the order per key holds
 // within a member only. What is given back is delivered before newer messages.
 // Deliveries outlive a connection: they are acknowledged after a reconnection,
-// so [broker.ErrStale] does not occur.
+// so [broker.ErrStale] does not occur. What was on its way when a connection
+// broke is delivered again after the ack wait, behind newer messages of its key.
 //
 // # Wire format
 //
@@ -43,15 +45,15 @@
 // with "ce-" are percent-encoded, ce-specversion is added to messages with
 // ce-id, ce-source and ce-type, and the key travels as ce-partitionkey. Headers
 // of a message that would mean something to the server or to this binding
-// (Nats-..., ce-specversion, ce-partitionkey) travel as micro-user-<name>. A
-// body may take seven eighths of the server's max_payload; the rest is for
-// headers.
+// (Nats-..., ce-specversion, ce-partitionkey) travel as micro-user-<name>.
+// Headers of more than 63 KiB, which the server does not take, travel before the
+// body, and the header micro-packed says how long they are. A body may take
+// seven eighths of the server's max_payload; the rest is for headers.
 //
 // # Core
 //
 // Publish returns nil when the server has processed the message, whoever
 // listens. A subscription that is too slow for what the client buffers (64 MiB)
 // loses messages, and so does one that ends while messages wait in it or are
-// given back. What is lost in this way is reported through the logger where it
-// is known.
+// given back. What is dropped or cannot be given back is logged.
 package natsbroker

@@ -82,12 +82,14 @@ func (d *Driver) Connect(ctx context.Context) error {
 
 func (d *Driver) startJetStream(ctx context.Context, conn *nats.Conn) error {
 	var err error
-	d.js, err = jetstream.New(conn,
-		jetstream.WithPublishAsyncMaxPending(d.config.window),
-		jetstream.WithPublishAsyncTimeout(confirmTimeout))
+	if d.js, err = jetstream.New(conn); err != nil {
+		return err
+	}
+	confirmations, err := newAcks(conn)
 	if err != nil {
 		return err
 	}
+	d.setAcks(confirmations)
 	return d.askJetStream(ctx)
 }
 
@@ -122,11 +124,4 @@ func (d *Driver) Open(ctx context.Context, spec broker.SourceSpec) (broker.Sourc
 }
 
 // Close implements [broker.Driver].
-func (d *Driver) Close(ctx context.Context) error {
-	err := d.close(ctx)
-	if d.js != nil {
-		d.js.CleanupPublisher()
-		d.js = nil
-	}
-	return err
-}
+func (d *Driver) Close(ctx context.Context) error { return d.close(ctx) }

@@ -33,6 +33,7 @@ type link struct {
 
 	mu       sync.Mutex
 	conn     *nats.Conn
+	acks     *acks         // nil with Core; set before the first publish
 	restored chan struct{} // closed when a lost connection stands again
 	closed   chan struct{} // closed by close
 }
@@ -120,14 +121,26 @@ func (l *link) connect(ctx context.Context) (*nats.Conn, error) {
 func (l *link) set(conn *nats.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.conn, l.restored, l.closed = conn, make(chan struct{}), make(chan struct{})
+	l.conn, l.restored, l.closed, l.acks = conn, make(chan struct{}), make(chan struct{}), nil
+}
+
+func (l *link) setAcks(a *acks) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.acks = a
+}
+
+// confirmations returns the acks, or nil.
+func (l *link) confirmations() *acks {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.acks
 }
 
 func (l *link) options() []nats.Option {
 	opts := []nats.Option{
 		nats.Timeout(dialTimeout),
 		nats.PingInterval(pingInterval),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // the default prints them
 	}
 	opts = append(opts, l.config.connector...)
 	opts = append(opts, l.config.auth...)
@@ -140,6 +153,7 @@ func (l *link) options() []nats.Option {
 		nats.CustomReconnectDelay(reconnectDelay),
 		nats.DisconnectErrHandler(l.onLost),
 		nats.ReconnectHandler(l.onRestored),
+		nats.ErrorHandler(l.onError),
 	)
 }
 
@@ -156,7 +170,17 @@ func (l *link) onLost(_ *nats.Conn, err error) {
 	if err == nil {
 		err = nats.ErrDisconnected
 	}
+	if a := l.confirmations(); a != nil {
+		a.fail(err)
+	}
 	l.watch(err)
+}
+
+// onError is told what the server says beside its answers.
+func (l *link) onError(_ *nats.Conn, _ *nats.Subscription, err error) {
+	if a := l.confirmations(); a != nil && errors.Is(err, nats.ErrPermissionViolation) {
+		a.refuse(err)
+	}
 }
 
 func (l *link) onRestored(*nats.Conn) {

@@ -154,7 +154,7 @@ func PublishWindow(n int) broker.Option { return option(func(c *config) { c.wind
 func Deduplicate() broker.Option { return option(func(c *config) { c.dedup = true }) }
 
 // ConnOptions adds options of the client library. Those that this package sets
-// itself (handlers of the connection's state, reconnection) win.
+// itself (handlers of errors and of the connection's state, reconnection) win.
 func ConnOptions(opts ...nats.Option) broker.Option {
 	return option(func(c *config) { c.connector = append(c.connector, opts...) })
 }

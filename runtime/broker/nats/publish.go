@@ -27,14 +27,6 @@ const (
 // storeFailedCode is the error of a stream that is full, among others.
 const storeFailedCode jetstream.ErrorCode = 10077
 
-var (
-	errNoConfirmation = errors.New("the connection was closed before the server confirmed the message")
-
-	// once keeps the client from sending a message again by itself, which it would
-	// do after this package has returned, and out of order.
-	once = []jetstream.PublishOpt{jetstream.WithRetryAttempts(0)}
-)
-
 // Publish implements [broker.Driver].
 func (d *Driver) Publish(ctx context.Context, topic string, r *broker.Record, o broker.PublishOptions) error {
 	if d.config.core {
@@ -81,11 +73,11 @@ func (d *Driver) publishOnce(ctx context.Context, topic string, r *broker.Record
 		return err
 	}
 	defer d.freeSlot()
-	f, err := d.send(conn, topic, r)
+	w, err := d.send(conn, topic, r)
 	if err != nil {
 		return err
 	}
-	return confirmation(ctx, f, closed)
+	return d.acks.await(ctx, w, closed)
 }
 
 // takeSlot waits for room in the publish window.
@@ -110,28 +102,13 @@ func (d *Driver) takeSlot(ctx context.Context, closed <-chan struct{}, o broker.
 
 func (d *Driver) freeSlot() { <-d.slots }
 
-// send writes a message for the connection to send.
-func (d *Driver) send(conn *nats.Conn, topic string, r *broker.Record) (jetstream.PubAckFuture, error) {
+// send sends a message that its confirmation must be awaited for.
+func (d *Driver) send(conn *nats.Conn, topic string, r *broker.Record) (*ack, error) {
 	m, size := newMsg(topic, r, d.config.dedup)
 	if err := checkSize(conn, r, size); err != nil {
 		return nil, err
 	}
-	f, err := d.js.PublishMsgAsync(m, once...)
-	return f, unsent(err)
-}
-
-// confirmation waits for what became of a message.
-func confirmation(ctx context.Context, f jetstream.PubAckFuture, closed <-chan struct{}) error {
-	select {
-	case <-f.Ok():
-		return nil
-	case err := <-f.Err():
-		return refusal(err)
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-closed:
-		return errNoConfirmation
-	}
+	return d.acks.send(m)
 }
 
 // PublishBatch implements [broker.BatchPublisher]. It keeps as many messages on
@@ -142,7 +119,7 @@ func (d *Driver) PublishBatch(ctx context.Context, topic string, rs []*broker.Re
 	}
 	b := batch{
 		driver: d, ctx: ctx, options: o,
-		errs: make([]error, len(rs)), futures: make([]jetstream.PubAckFuture, len(rs)),
+		errs: make([]error, len(rs)), sent: make([]*ack, len(rs)),
 	}
 	conn, closed, err := d.await(ctx)
 	b.closed = closed
@@ -154,7 +131,7 @@ func (d *Driver) PublishBatch(ctx context.Context, topic string, rs []*broker.Re
 			b.errs[i] = err // nor will there be one for those that follow
 			continue
 		}
-		if b.futures[i], b.errs[i] = d.send(conn, topic, r); b.errs[i] != nil {
+		if b.sent[i], b.errs[i] = d.send(conn, topic, r); b.errs[i] != nil {
 			d.freeSlot()
 		}
 	}
@@ -171,7 +148,7 @@ type batch struct {
 	ctx     context.Context //nolint:containedctx // it lives as long as the call
 	options broker.PublishOptions
 	closed  <-chan struct{}
-	futures []jetstream.PubAckFuture
+	sent    []*ack
 	errs    []error
 	waited  int
 }
@@ -191,8 +168,8 @@ func (b *batch) takeSlot(i int) error {
 func (b *batch) confirmNext() {
 	i := b.waited
 	b.waited++
-	if f := b.futures[i]; f != nil {
-		b.errs[i] = confirmation(b.ctx, f, b.closed)
+	if w := b.sent[i]; w != nil {
+		b.errs[i] = b.driver.acks.await(b.ctx, w, b.closed)
 		b.driver.freeSlot()
 	}
 }
@@ -209,28 +186,21 @@ func unsent(err error) error {
 		return fmt.Errorf("%w: %w", broker.ErrClosed, err)
 	case errors.Is(err, nats.ErrHeadersNotSupported), errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrBadHeaderMsg):
 		return broker.Rejected(err)
-	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionDraining),
-		errors.Is(err, jetstream.ErrTooManyStalledMsgs):
+	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionDraining):
 		return broker.NotDelivered(err)
 	default:
 		return err // perhaps a part of it was written
 	}
 }
 
-// refusal classifies an answer, or that there will be none.
-func refusal(err error) error {
-	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		return fmt.Errorf("%w: %w", broker.ErrNoSubscribers, err)
-	}
-	api, ok := errors.AsType[*jetstream.APIError](err)
+// refusal classifies an error that the server answered.
+func refusal(err *jetstream.APIError) error {
 	switch {
-	case !ok:
-		return err
-	case api.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
+	case err.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
 		return fmt.Errorf("%w: %w", broker.ErrTooLarge, err)
-	case api.ErrorCode == storeFailedCode && strings.HasPrefix(api.Description, "maximum "):
+	case err.ErrorCode == storeFailedCode && strings.HasPrefix(err.Description, "maximum "):
 		return fmt.Errorf("%w: %w", broker.ErrBackpressure, err)
-	case api.Code >= 400 && api.Code < 500:
+	case err.Code >= 400 && err.Code < 500:
 		return broker.Rejected(err)
 	default:
 		return err

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -149,4 +151,28 @@ func TestCoreDropsWhatItCannotHold(t *testing.T) {
 	if in.handled["k-0"] > 0 {
 		t.Error("a message was handled that nobody had listened to")
 	}
+}
+
+// TestForbiddenTopicIsRejected has a user who may publish to one topic only.
+func TestForbiddenTopicIsRejected(t *testing.T) {
+	s := startServer(t, func(o *server.Options) {
+		o.Users = []*server.User{{Username: "u", Password: "p", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: []string{"for.bidden"}},
+		}}}
+	})
+	b := connect(t, withUser(s.url(), "u:p"))
+	must(t, b.DeclareQueue(t.Context(), "allowed", "q"))
+	var publishing sync.WaitGroup
+	for range 10 {
+		publishing.Go(func() {
+			err := b.Publish(t.Context(), "for.bidden", &broker.Message{})
+			if !errors.Is(err, nats.ErrPermissionViolation) || !errors.Is(err, broker.ErrRejected) {
+				t.Errorf("forbidden: got %v, want ErrPermissionViolation and ErrRejected", err)
+			}
+			if err := b.Publish(t.Context(), "allowed", &broker.Message{}); err != nil {
+				t.Errorf("allowed: %v", err)
+			}
+		})
+	}
+	publishing.Wait()
 }

@@ -2,6 +2,7 @@ package natsbroker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 
 	"github.com/micro-event/micro-event/runtime/broker"
 )
@@ -90,7 +90,7 @@ func (d *Driver) openPull(ctx context.Context, spec broker.SourceSpec) (broker.S
 	if spec.Queue != "" {
 		s.consumer = d.durable(spec.Topic, spec.Queue)
 	} else {
-		s.consumer = d.ephemeral(spec.Topic, nuid.Next())
+		s.consumer = d.ephemeral(spec.Topic, rand.Text())
 	}
 	if err := s.find(ctx); err != nil {
 		return nil, err
