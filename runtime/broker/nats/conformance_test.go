@@ -18,7 +18,7 @@ func TestConformance(t *testing.T) {
 	f.Skip = map[string]string{
 		"S3_a_broadcast_ends_with_its_subscription": "a stream says that it has stored a message, not whether a queue will get it",
 	}
-	brokertest.Run(t, s.brokers(natsbroker.AckWait(time.Second), natsbroker.Stream(jetstream.StreamConfig{
+	brokertest.Run(t, s.brokers(natsbroker.AckWait(3*time.Second), natsbroker.Stream(jetstream.StreamConfig{
 		Retention: jetstream.InterestPolicy, Discard: jetstream.DiscardNew, MaxMsgs: int64(f.Capacity),
 	})), f)
 }
@@ -45,6 +45,7 @@ func (s *testServer) brokers(fixed ...broker.Option) brokertest.NewBroker {
 
 func (s *testServer) features() brokertest.Features {
 	return brokertest.Features{
+		Deadline:         20 * time.Second, // five times the ack wait fit in
 		Messages:         2000,
 		ServerInProcess:  true,
 		Interrupt:        s.interrupt,

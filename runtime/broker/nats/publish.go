@@ -102,7 +102,7 @@ func (d *Driver) takeSlot(ctx context.Context, closed <-chan struct{}, o broker.
 
 func (d *Driver) freeSlot() { <-d.slots }
 
-// send sends a message that its confirmation must be awaited for.
+// send sends a message; what it returns must be awaited.
 func (d *Driver) send(conn *nats.Conn, topic string, r *broker.Record) (*ack, error) {
 	m, size := newMsg(topic, r, d.config.dedup)
 	if err := checkSize(conn, r, size); err != nil {
@@ -112,7 +112,9 @@ func (d *Driver) send(conn *nats.Conn, topic string, r *broker.Record) (*ack, er
 }
 
 // PublishBatch implements [broker.BatchPublisher]. It keeps as many messages on
-// their way as the publish window has room for.
+// their way as the publish window has room for. It does not wait for room in a
+// full stream, since those behind have been sent by then: a message that found
+// none fails with [broker.ErrBackpressure].
 func (d *Driver) PublishBatch(ctx context.Context, topic string, rs []*broker.Record, o broker.PublishOptions) []error {
 	if d.config.core {
 		return d.publishCore(ctx, topic, rs)
