@@ -194,6 +194,11 @@ const (
 
 	// HeadersPrintableLower is HeadersPrintable with names in lower case only.
 	HeadersPrintableLower
+
+	// HeadersCloudEvents is HeadersPrintable, and carries every value of names that
+	// begin with "ce-": the driver percent-encodes them, as some bindings of
+	// CloudEvents want.
+	HeadersCloudEvents
 )
 
 // Optional abilities of drivers and sources, found by the engine.

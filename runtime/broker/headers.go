@@ -189,7 +189,7 @@ func (s HeaderSupport) carries(f *Field) bool {
 			return false
 		}
 	}
-	return isPrintable(f.Value)
+	return s == HeadersCloudEvents && strings.HasPrefix(f.Name, "ce-") || isPrintable(f.Value)
 }
 
 func isTokenByte(c byte) bool {

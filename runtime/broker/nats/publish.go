@@ -1,0 +1,210 @@
+package natsbroker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+)
+
+const (
+	// noStreamRetries, noStreamPause apart, bridge the election of a stream's
+	// leader, during which nobody answers either.
+	noStreamRetries = 2
+	noStreamPause   = 250 * time.Millisecond
+
+	// A full stream is asked again after pauses that double between these.
+	fullPauseLowest  = 10 * time.Millisecond
+	fullPauseHighest = 500 * time.Millisecond
+)
+
+// storeFailedCode is the error of a stream that is full, among others.
+const storeFailedCode jetstream.ErrorCode = 10077
+
+// Publish implements [broker.Driver].
+func (d *Driver) Publish(ctx context.Context, topic string, r *broker.Record, o broker.PublishOptions) error {
+	if d.config.core {
+		return d.publishCore(ctx, topic, []*broker.Record{r})[0]
+	}
+	for attempt := 0; ; attempt++ {
+		err := d.publishOnce(ctx, topic, r, o)
+		var again time.Duration
+		switch {
+		case errors.Is(err, broker.ErrBackpressure) && !o.NoWait:
+			again = min(fullPauseHighest, fullPauseLowest<<min(attempt, 10))
+		case errors.Is(err, broker.ErrNoSubscribers) && attempt < noStreamRetries:
+			again = noStreamPause
+		default:
+			return err
+		}
+		if ended := d.pause(ctx, again); ended != nil {
+			return fmt.Errorf("%w: %w", ended, err)
+		}
+	}
+}
+
+// pause waits for t, unless ctx or the connection ends first.
+func (d *Driver) pause(ctx context.Context, t time.Duration) error {
+	_, closed := d.connection()
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-closed:
+		return broker.ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (d *Driver) publishOnce(ctx context.Context, topic string, r *broker.Record, o broker.PublishOptions) error {
+	conn, closed, err := d.await(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.takeSlot(ctx, closed, o); err != nil {
+		return err
+	}
+	defer d.freeSlot()
+	w, err := d.send(conn, topic, r)
+	if err != nil {
+		return err
+	}
+	return d.acks.await(ctx, w, closed)
+}
+
+// takeSlot waits for room in the publish window.
+func (d *Driver) takeSlot(ctx context.Context, closed <-chan struct{}, o broker.PublishOptions) error {
+	select {
+	case d.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	if o.NoWait {
+		return fmt.Errorf("%w in the publish window", broker.ErrBackpressure)
+	}
+	select {
+	case d.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return broker.NotDelivered(fmt.Errorf("wait for room in the publish window: %w", context.Cause(ctx)))
+	case <-closed:
+		return broker.ErrClosed
+	}
+}
+
+func (d *Driver) freeSlot() { <-d.slots }
+
+// send sends a message; what it returns must be awaited.
+func (d *Driver) send(conn *nats.Conn, topic string, r *broker.Record) (*ack, error) {
+	m, size := newMsg(topic, r, d.config.dedup)
+	if err := checkSize(conn, r, size); err != nil {
+		return nil, err
+	}
+	return d.acks.send(m)
+}
+
+// PublishBatch implements [broker.BatchPublisher]. It keeps as many messages on
+// their way as the publish window has room for. It does not wait for room in a
+// full stream, since those behind have been sent by then: a message that found
+// none fails with [broker.ErrBackpressure].
+func (d *Driver) PublishBatch(ctx context.Context, topic string, rs []*broker.Record, o broker.PublishOptions) []error {
+	if d.config.core {
+		return d.publishCore(ctx, topic, rs)
+	}
+	b := batch{
+		driver: d, ctx: ctx, options: o,
+		errs: make([]error, len(rs)), sent: make([]*ack, len(rs)),
+	}
+	conn, closed, err := d.await(ctx)
+	b.closed = closed
+	for i, r := range rs {
+		if err == nil {
+			err = b.takeSlot(i)
+		}
+		if err != nil {
+			b.errs[i] = err // nor will there be one for those that follow
+			continue
+		}
+		if b.sent[i], b.errs[i] = d.send(conn, topic, r); b.errs[i] != nil {
+			d.freeSlot()
+		}
+	}
+	for b.waited < len(rs) {
+		b.confirmNext()
+	}
+	return b.errs
+}
+
+// batch is one PublishBatch: the messages before waited are done, those after it
+// may be on their way.
+type batch struct {
+	driver  *Driver
+	ctx     context.Context //nolint:containedctx // it lives as long as the call
+	options broker.PublishOptions
+	closed  <-chan struct{}
+	sent    []*ack
+	errs    []error
+	waited  int
+}
+
+// takeSlot makes room for message i, by waiting for those before it if need be.
+func (b *batch) takeSlot(i int) error {
+	for b.waited < i {
+		err := b.driver.takeSlot(b.ctx, b.closed, broker.PublishOptions{NoWait: true})
+		if err == nil {
+			return nil
+		}
+		b.confirmNext()
+	}
+	return b.driver.takeSlot(b.ctx, b.closed, b.options)
+}
+
+func (b *batch) confirmNext() {
+	i := b.waited
+	b.waited++
+	if w := b.sent[i]; w != nil {
+		b.errs[i] = b.driver.acks.await(b.ctx, w, b.closed)
+		b.driver.freeSlot()
+	}
+}
+
+// unsent classifies the error of a message that was not handed to the
+// connection.
+func unsent(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, nats.ErrMaxPayload):
+		return fmt.Errorf("%w: %w", broker.ErrTooLarge, err)
+	case errors.Is(err, nats.ErrConnectionClosed):
+		return fmt.Errorf("%w: %w", broker.ErrClosed, err)
+	case errors.Is(err, nats.ErrHeadersNotSupported), errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrBadHeaderMsg):
+		return broker.Rejected(err)
+	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionDraining):
+		return broker.NotDelivered(err)
+	default:
+		return err // perhaps a part of it was written
+	}
+}
+
+// refusal classifies an error that the server answered.
+func refusal(err *jetstream.APIError) error {
+	switch {
+	case err.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
+		return fmt.Errorf("%w: %w", broker.ErrTooLarge, err)
+	case err.ErrorCode == storeFailedCode && strings.HasPrefix(err.Description, "maximum "):
+		return fmt.Errorf("%w: %w", broker.ErrBackpressure, err)
+	case err.Code >= 400 && err.Code < 500:
+		return broker.Rejected(err)
+	default:
+		return err
+	}
+}
