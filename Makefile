@@ -1,5 +1,5 @@
 # The Go modules of this repository; test, lint, tidy and vet run over each.
-MODULES := . examples/grpc runtime/event/internal/cloudevents runtime/event/internal/gomicro \
+MODULES := . examples/grpc runtime/broker/kafka runtime/event/internal/cloudevents runtime/event/internal/gomicro \
 	runtime/event/otelevent runtime/event/protovalidateevent
 
 # Flags for `go test`, such as TESTFLAGS=-race.
