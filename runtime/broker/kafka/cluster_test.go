@@ -1,6 +1,7 @@
 package kafkabroker_test
 
 import (
+	"context"
 	"net"
 	"sync"
 	"testing"
@@ -50,11 +51,14 @@ type listener struct {
 
 func (l *listener) listen(network, address string) (net.Listener, error) {
 	l.incoming, l.closed = make(chan net.Conn), make(chan struct{})
-	return l, l.open(network, address)
+	if err := l.open(network, address); err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 func (l *listener) open(network, address string) error {
-	actual, err := net.Listen(network, address)
+	actual, err := new(net.ListenConfig).Listen(context.Background(), network, address)
 	if err != nil {
 		return err
 	}
@@ -86,8 +90,7 @@ func (l *listener) accept(actual net.Listener) {
 func (l *listener) cut(t testing.TB) (restore func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	closeAll(l.actual, l.conns)
-	l.conns = nil
+	l.closeAll()
 	return func() {
 		if err := l.open("tcp", l.address.String()); err != nil {
 			t.Errorf("listen again: %v", err)
@@ -95,11 +98,13 @@ func (l *listener) cut(t testing.TB) (restore func()) {
 	}
 }
 
-func closeAll(l net.Listener, conns []net.Conn) {
-	l.Close()
-	for _, c := range conns {
-		c.Close()
+// closeAll cuts what there is. The caller holds mu.
+func (l *listener) closeAll() {
+	_ = l.actual.Close() //nolint:errcheck // it may be closed
+	for _, c := range l.conns {
+		_ = c.Close() //nolint:errcheck // as above
 	}
+	l.conns = nil
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -121,6 +126,6 @@ func (l *listener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	closeAll(l.actual, l.conns)
+	l.closeAll()
 	return nil
 }

@@ -1,6 +1,7 @@
 package kafkabroker
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -86,12 +87,12 @@ func appendBound(headers []kgo.RecordHeader, arena []byte, r *broker.Record) ([]
 		}
 		start := len(arena)
 		arena = append(arena, f.Value...)
-		headers = append(headers, kgo.RecordHeader{Key: name, Value: arena[start:len(arena):len(arena)]})
+		headers = append(headers, kgo.RecordHeader{Key: name, Value: slices.Clip(arena[start:])})
 	}
 	if attributes == required && !versioned {
 		start := len(arena)
 		arena = append(arena, boundSpecVersion1...)
-		headers = append(headers, kgo.RecordHeader{Key: boundSpecVersion, Value: arena[start:len(arena):len(arena)]})
+		headers = append(headers, kgo.RecordHeader{Key: boundSpecVersion, Value: slices.Clip(arena[start:])})
 	}
 	return headers, arena
 }

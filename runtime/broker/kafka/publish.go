@@ -3,6 +3,7 @@ package kafkabroker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -140,14 +141,14 @@ func (p *production) fill(topic string, r *broker.Record, size int) {
 	if cap(p.arena) < size {
 		p.arena = make([]byte, 0, size)
 	}
-	var key []byte
-	arena := append(p.arena[:0], r.Key...)
+	p.arena = append(p.arena[:0], r.Key...)
+	var key []byte // null: no key
 	if r.Key != "" {
-		key = arena[:len(arena):len(arena)]
+		key = slices.Clip(p.arena)
 	}
-	p.headers, arena = appendBound(p.headers[:0], arena, r)
-	start := len(arena)
-	p.arena = append(arena, r.Body...)
+	p.headers, p.arena = appendBound(p.headers[:0], p.arena, r)
+	start := len(p.arena)
+	p.arena = append(p.arena, r.Body...)
 	p.record = kgo.Record{Topic: topic, Key: key, Headers: p.headers, Value: p.arena[start:]}
 }
 
