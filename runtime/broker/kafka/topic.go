@@ -12,8 +12,9 @@ import (
 	"github.com/micro-event/micro-event/runtime/broker"
 )
 
-// topicPoll is how often a topic that was just created is looked for.
-const topicPoll = 20 * time.Millisecond
+// pollInterval is how often that is asked for again which the servers do not know
+// yet.
+const pollInterval = 20 * time.Millisecond
 
 // groupOf is the consumer group of a queue. Neither name has a colon.
 func groupOf(topic, queue string) string { return queue + ":" + topic }
@@ -34,9 +35,9 @@ func (d *driver) Declare(ctx context.Context, topic, queue string) error {
 		return err
 	}
 	group := groupOf(topic, queue)
-	committed, err := s.admin.FetchOffsets(ctx, group)
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return fmt.Errorf("fetch offsets of group %q: %w", group, err)
+	committed, err := committedOffsets(ctx, s.admin, group)
+	if err != nil {
+		return err
 	}
 	ends.DeleteFunc(func(o kadm.Offset) bool {
 		c, ok := committed.Lookup(topic, o.Partition)
@@ -48,17 +49,51 @@ func (d *driver) Declare(ctx context.Context, topic, queue string) error {
 	return commitFirst(ctx, s.admin, group, ends)
 }
 
+// committedOffsets returns what a group has committed, which is nothing when there
+// is no such group.
+func committedOffsets(ctx context.Context, admin *kadm.Client, group string) (offsets kadm.OffsetResponses, err error) {
+	err = patiently(ctx, func() error {
+		offsets, err = admin.FetchOffsets(ctx, group)
+		return err
+	})
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, fmt.Errorf("fetch offsets of group %q: %w", group, err)
+	}
+	return offsets, nil
+}
+
 // commitFirst commits where a queue begins. A group that has members by now has
 // been declared by them.
 func commitFirst(ctx context.Context, admin *kadm.Client, group string, ends kadm.Offsets) error {
-	done, err := admin.CommitOffsets(ctx, group, ends)
-	if err == nil {
-		err = done.Error()
-	}
+	err := patiently(ctx, func() error {
+		done, err := admin.CommitOffsets(ctx, group, ends)
+		if err != nil {
+			return err
+		}
+		return done.Error()
+	})
 	if err != nil && !errors.Is(err, kerr.UnknownMemberID) {
 		return fmt.Errorf("commit offsets of group %q: %w", group, err)
 	}
 	return nil
+}
+
+// patiently repeats do while it fails with what passes, such as a coordinator
+// that has not been chosen yet, until ctx ends.
+func patiently(ctx context.Context, do func() error) error {
+	poll := time.NewTicker(pollInterval)
+	defer poll.Stop()
+	for {
+		err := do()
+		if err == nil || !kerr.IsRetriable(err) {
+			return err
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		}
+	}
 }
 
 // ends returns the end of each partition of a topic, which it provides for.
@@ -83,20 +118,12 @@ func (d *driver) ends(ctx context.Context, admin *kadm.Client, topic string) (ka
 }
 
 // awaitEnds waits until the servers know a topic that was just created.
-func awaitEnds(ctx context.Context, admin *kadm.Client, topic string) (kadm.Offsets, error) {
-	poll := time.NewTicker(topicPoll)
-	defer poll.Stop()
-	for {
-		ends, err := listEnds(ctx, admin, topic)
-		if err == nil || !kerr.IsRetriable(err) {
-			return ends, err
-		}
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			return nil, errors.Join(context.Cause(ctx), err)
-		}
-	}
+func awaitEnds(ctx context.Context, admin *kadm.Client, topic string) (ends kadm.Offsets, err error) {
+	err = patiently(ctx, func() error {
+		ends, err = listEnds(ctx, admin, topic)
+		return err
+	})
+	return ends, err
 }
 
 func listEnds(ctx context.Context, admin *kadm.Client, topic string) (kadm.Offsets, error) {
