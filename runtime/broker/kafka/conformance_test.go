@@ -29,14 +29,15 @@ func variable(t testing.TB, name string) string {
 	return value
 }
 
-// impatient are options that let tests of members that come and go be quick.
-func impatient(opts ...broker.Option) []broker.Option {
-	return append(opts, kafkabroker.SessionTimeout(1500*time.Millisecond), kafkabroker.RebalanceTimeout(5*time.Second))
+// newBroker makes a broker that lets tests of members that come and go be quick.
+func newBroker(url string, opts ...broker.Option) *broker.Engine {
+	return kafkabroker.New(url, append(opts,
+		kafkabroker.SessionTimeout(1500*time.Millisecond), kafkabroker.RebalanceTimeout(5*time.Second))...)
 }
 
 func brokersOf(url string, more ...broker.Option) brokertest.NewBroker {
 	return func(_ testing.TB, opts ...broker.Option) broker.Broker {
-		return kafkabroker.New(url, impatient(append(opts, more...)...)...)
+		return newBroker(url, append(opts, more...)...)
 	}
 }
 

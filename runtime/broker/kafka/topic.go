@@ -110,7 +110,10 @@ func (d *driver) ends(ctx context.Context, admin *kadm.Client, topic string) (ka
 		return nil, fmt.Errorf("%w (topics are not created: option Provision)", err)
 	default:
 		_, err := admin.CreateTopic(ctx, d.config.partitions, d.config.replicas, nil, topic)
-		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		switch {
+		case errors.Is(err, kerr.InvalidTopicException): // such as one that differs by "." and "_" only
+			return nil, fmt.Errorf("create topic: %w: %w", broker.ErrInvalidTopic, err)
+		case err != nil && !errors.Is(err, kerr.TopicAlreadyExists):
 			return nil, fmt.Errorf("create topic: %w", err)
 		}
 		return awaitEnds(ctx, admin, topic)
