@@ -3,8 +3,10 @@ package kafkabroker
 import (
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/micro-event/micro-event/runtime/broker"
 )
@@ -47,4 +49,16 @@ var publishFaults = []struct {
 // because puts a cause of package broker, which implies the outcome, before err.
 func because(cause error) func(error) error {
 	return func(err error) error { return fmt.Errorf("%w: %w", cause, err) }
+}
+
+// passes reports whether the client is going to try again by itself after err. It
+// is then no news for the engine, whose backoff would outlast the fault; that the
+// link is lost is told by other means.
+func passes(err error) bool {
+	return err == nil || kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err) || isDialError(err)
+}
+
+func isDialError(err error) bool {
+	_, ok := errors.AsType[*net.OpError](err)
+	return ok
 }

@@ -4,14 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/micro-event/micro-event/runtime/broker"
+)
+
+// Bounds of the backoff between attempts to reach a server.
+const (
+	minBackoff = 50 * time.Millisecond
+	maxBackoff = time.Second
 )
 
 // New returns a broker of the Kafka cluster at url, which is
@@ -124,6 +132,7 @@ func (d *driver) clientOptions() []kgo.Opt {
 		kgo.ClientID(d.config.clientID),
 		kgo.WithHooks(&d.link),
 		kgo.MetadataMinAge(metadataMinAge),
+		kgo.RetryBackoffFn(retryBackoff),
 		kgo.DisableClientMetrics(), // its last push would hold up every end of a subscription
 	}
 	if d.config.tls != nil {
@@ -133,6 +142,12 @@ func (d *driver) clientOptions() []kgo.Opt {
 		opts = append(opts, kgo.SASL(d.config.sasl))
 	}
 	return opts
+}
+
+// retryBackoff is how long the client waits after a number of failures.
+func retryBackoff(failures int) time.Duration {
+	d := min(minBackoff<<min(max(failures-1, 0), 10), maxBackoff)
+	return d*3/4 + rand.N(d/2)
 }
 
 // Ping implements [broker.Pinger].

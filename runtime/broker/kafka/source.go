@@ -62,7 +62,10 @@ func (d *driver) Open(ctx context.Context, spec broker.SourceSpec) (broker.Sourc
 }
 
 func (d *driver) consumerOptions(ctx context.Context, spec broker.SourceSpec, s *source) ([]kgo.Opt, error) {
-	opts := []kgo.Opt{kgo.FetchMaxBytes(maxFetchedBytes)}
+	opts := []kgo.Opt{
+		kgo.FetchMaxBytes(maxFetchedBytes),
+		kgo.DisableFetchSessions(), // they spare few bytes with one topic, and ending them takes time
+	}
 	if spec.Queue == "" {
 		own, err := d.ownCopy(ctx, spec.Topic)
 		return append(opts, own), err
@@ -113,7 +116,7 @@ func (s *source) Receive(ctx context.Context, buf []broker.Raw) (int, error) {
 	defer cancel(nil)
 	stop := context.AfterFunc(s.polling, func() { cancel(errStopped) }) //nolint:contextcheck // the life of the source is another one
 	defer stop()
-	for {
+	for { // in between, the client waits before it tries again
 		if err := s.poll(ctx); err != nil {
 			return 0, err
 		}
@@ -164,7 +167,10 @@ func (s *source) poll(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return fetches.Err()
+	if err := fetches.Err(); !passes(err) {
+		return err
+	}
+	return nil
 }
 
 // assignment returns that of a partition. The caller holds mu.
