@@ -10,10 +10,11 @@ require (
 	golang.org/x/sync v0.8.0 // a semaphore whose waiters heed their context
 )
 
+require github.com/twmb/franz-go/pkg/kmsg v1.15.0
+
 require (
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect
-	github.com/twmb/franz-go/pkg/kmsg v1.15.0 // indirect
 )
 
 replace github.com/micro-event/micro-event => ../../..
