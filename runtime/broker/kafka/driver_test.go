@@ -358,3 +358,34 @@ func TestBatchIsPublishedInOrder(t *testing.T) {
 		t.Errorf("batch to an unknown topic: got %v", errs)
 	}
 }
+
+// Servers let the first member of a group wait for others, for three seconds by
+// default, which is longer than Redrive waits for a message.
+func TestRedriveWaitsForTheGroup(t *testing.T) {
+	c := newCluster(t)
+	b, again := connect(t, c.url()), make(chan struct{}, 1)
+	healed := make(chan struct{})
+	sub := subscribe(t, b, "t", func(context.Context, *broker.Delivery) error {
+		select {
+		case <-healed:
+			again <- struct{}{}
+			return nil
+		default:
+			return broker.Permanent(errors.New("ill"))
+		}
+	}, broker.Queue("q"), broker.DeadLetter("dead"))
+	must(t, publish(t, b, "t", &broker.Message{Key: "k"}))
+	for c.PartitionInfo("dead", 0).HighWatermark == 0 {
+		<-time.After(5 * time.Millisecond)
+	}
+	close(healed)
+	c.ControlKey(int16(kmsg.JoinGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.SleepControl(func() { <-time.After(1500 * time.Millisecond) })
+		return nil, nil, false
+	})
+	if n, err := b.Redrive(t.Context(), "dead"); n != 1 || err != nil {
+		t.Errorf("redrive: got %d messages and %v, want 1", n, err)
+	}
+	<-again
+	must(t, sub.Unsubscribe(t.Context()))
+}

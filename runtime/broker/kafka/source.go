@@ -38,6 +38,9 @@ type source struct {
 	mu          sync.Mutex
 	assignments map[int32]*assignment // by partition
 	made        int32                 // assignments, ever
+
+	joined   chan struct{} // closed when the group has said what the member gets
+	joinOnce sync.Once
 }
 
 var (
@@ -48,7 +51,7 @@ var (
 
 // Open implements [broker.Driver].
 func (d *driver) Open(ctx context.Context, spec broker.SourceSpec) (broker.Source, error) {
-	s := &source{driver: d, topic: spec.Topic, assignments: make(map[int32]*assignment)}
+	s := &source{driver: d, topic: spec.Topic, assignments: make(map[int32]*assignment), joined: make(chan struct{})}
 	opts, err := d.consumerOptions(ctx, spec, s)
 	if err != nil {
 		return nil, err
@@ -58,7 +61,28 @@ func (d *driver) Open(ctx context.Context, spec broker.SourceSpec) (broker.Sourc
 		return nil, err
 	}
 	s.polling, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if spec.Queue == broker.DeadLetterQueue {
+		if err := s.awaitJoined(ctx); err != nil {
+			return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
+		}
+	}
 	return s, nil
+}
+
+// awaitJoined waits for the first assignment, for which servers let a group wait
+// three seconds by default. No message is missed meanwhile, but Redrive takes a
+// queue for empty that gives nothing for a second.
+func (s *source) awaitJoined(ctx context.Context) error {
+	timeout := time.NewTimer(s.driver.config.rebalanceTimeout)
+	defer timeout.Stop()
+	select {
+	case <-s.joined:
+		return nil
+	case <-timeout.C:
+		return nil // Receive tells why
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (d *driver) consumerOptions(ctx context.Context, spec broker.SourceSpec, s *source) ([]kgo.Opt, error) {
@@ -190,6 +214,7 @@ func (s *source) assigned(_ context.Context, _ *kgo.Client, topics map[string][]
 	for _, p := range topics[s.topic] {
 		s.assignment(p)
 	}
+	s.joinOnce.Do(func() { close(s.joined) })
 }
 
 // revoked hands partitions over: what runs ends first, what is done is committed.
