@@ -380,7 +380,7 @@ func TestRedriveWaitsForTheGroup(t *testing.T) {
 	}
 	close(healed)
 	c.ControlKey(int16(kmsg.JoinGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
-		c.SleepControl(func() { <-time.After(1500 * time.Millisecond) })
+		<-time.After(1200 * time.Millisecond)
 		return nil, nil, false
 	})
 	if n, err := b.Redrive(t.Context(), "dead"); n != 1 || err != nil {
