@@ -1,6 +1,10 @@
-# The Go modules of this repository; test, lint, tidy and vet run over each.
+# The Go modules of this repository; test, race and fuzz run over each.
 MODULES := . examples/grpc runtime/broker/nats runtime/event/internal/cloudevents runtime/event/internal/gomicro \
 	runtime/event/otelevent runtime/event/protovalidateevent
+
+# Modules on trial: built, vetted and linted as all others, but their tests are
+# not part of `make test` until they have passed 20 times in a row under load.
+ON_TRIAL := runtime/broker/kafka
 
 # Flags for `go test`, such as TESTFLAGS=-race.
 TESTFLAGS :=
@@ -9,8 +13,10 @@ GOLANGCI_VERSION := v2.15.0
 GOLANGCI := $(CURDIR)/.bin/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
 BUF := scripts/buf
 
-# $(call each,COMMAND) runs COMMAND in every module and fails if one failed.
+# $(call each,COMMAND) runs COMMAND in every module and fails if one failed; every
+# does so in those on trial, too.
 each = @fail=0; for m in $(MODULES); do (cd $$m && $(1)) || fail=1; done; exit $$fail
+every = @fail=0; for m in $(MODULES) $(ON_TRIAL); do (cd $$m && $(1)) || fail=1; done; exit $$fail
 
 .PHONY: help
 help: ## show this list
@@ -43,28 +49,28 @@ soak: ## break the HTTP broker on purpose and count what is lost; SOAK=60s is th
 
 .PHONY: lint
 lint: $(GOLANGCI) ## run the linters on Go and protobuf
-	$(call each,$(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...)
+	$(call every,$(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...)
 	$(BUF) lint
 
 .PHONY: fix
 fix: $(GOLANGCI) ## format, and apply the fixes that linters know
-	$(call each,$(GOLANGCI) run --config $(CURDIR)/.golangci.yml --fix ./...)
+	$(call every,$(GOLANGCI) run --config $(CURDIR)/.golangci.yml --fix ./...)
 
 .PHONY: download
 download: ## fetch what every module needs
-	$(call each,go mod download)
+	$(call every,go mod download)
 
 .PHONY: tidy
 tidy: ## tidy every go.mod
-	$(call each,go mod tidy)
+	$(call every,go mod tidy)
 
 .PHONY: checktidy
 checktidy: ## fail when a go.mod is not tidy
-	$(call each,go mod tidy -diff)
+	$(call every,go mod tidy -diff)
 
 .PHONY: vet
 vet: ## go vet every module
-	$(call each,go vet ./...)
+	$(call every,go vet ./...)
 
 .PHONY: generate
 generate: ## generate all code

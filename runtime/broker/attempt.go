@@ -13,16 +13,36 @@ var errGoexit = errors.New("handler called runtime.Goexit")
 
 // attempt handles an item once and decides what becomes of it.
 func (s *subscription) attempt(it *item) {
-	returned := false
+	raw, returned := it.raw, false // the item is another one when it was settled
 	defer func() {
 		if !returned {
 			s.conclude(it, errGoexit)
+			s.ended(raw)
 			s.replaceWorker()
 		}
 	}()
 	err := s.try(it)
 	returned = true
 	s.conclude(it, err)
+	if !errors.Is(err, errGone) {
+		s.ended(raw)
+	}
+}
+
+// ended tells a source that wants to know that an attempt is over.
+func (s *subscription) ended(raw Raw) {
+	if w, ok := s.source.(AttemptWatcher); ok {
+		w.EndAttempt(raw)
+	}
+}
+
+// gone reports whether the transport delivers an item again, to whomever.
+func (s *subscription) gone(it *item) bool {
+	if c, ok := s.source.(StaleChecker); ok && c.Stale(&it.raw) {
+		return true
+	}
+	w, ok := s.source.(AttemptWatcher)
+	return ok && !w.BeginAttempt(&it.raw)
 }
 
 // replaceWorker ends a worker whose goroutine is about to end.
@@ -44,7 +64,7 @@ var (
 
 func (s *subscription) try(it *item) error {
 	it.handled = false
-	if c, ok := s.source.(StaleChecker); ok && c.Stale(&it.raw) {
+	if s.gone(it) {
 		return errGone
 	}
 	if it.poison != nil {

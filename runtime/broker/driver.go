@@ -227,6 +227,17 @@ type (
 	// connection or a revoked partition. The engine drops those that have not
 	// started: the transport delivers them again.
 	StaleChecker interface{ Stale(r *Raw) bool }
+
+	// AttemptWatcher is a source whose deliveries may be taken away and given to
+	// another member, as a partition of a log is. It is told when attempts begin and
+	// end, so that it can let those end first that run. BeginAttempt returns whether
+	// the attempt may begin; if not the engine drops the delivery, as one that is
+	// stale. EndAttempt is called after each attempt that began, when what it led to
+	// was settled.
+	AttemptWatcher interface {
+		BeginAttempt(r *Raw) bool
+		EndAttempt(r Raw)
+	}
 )
 
 // NotDelivered says, as an error of [Driver].Publish, that the message was
