@@ -31,18 +31,15 @@ func (s *subscription) attempt(it *item) {
 
 // ended tells a source that wants to know that an attempt is over.
 func (s *subscription) ended(raw Raw) {
-	if w, ok := s.source.(AttemptWatcher); ok {
-		w.EndAttempt(raw)
+	if s.watcher != nil {
+		s.watcher.EndAttempt(raw)
 	}
 }
 
 // gone reports whether the transport delivers an item again, to whomever.
 func (s *subscription) gone(it *item) bool {
-	if c, ok := s.source.(StaleChecker); ok && c.Stale(&it.raw) {
-		return true
-	}
-	w, ok := s.source.(AttemptWatcher)
-	return ok && !w.BeginAttempt(&it.raw)
+	return s.stale != nil && s.stale.Stale(&it.raw) ||
+		s.watcher != nil && !s.watcher.BeginAttempt(&it.raw)
 }
 
 // replaceWorker ends a worker whose goroutine is about to end.

@@ -25,6 +25,8 @@ type subscription struct {
 	engine   *Engine
 	settings *settings
 	source   Source
+	stale    StaleChecker   // the source, if it is one
+	watcher  AttemptWatcher // the source, if it is one
 	topic    string
 	handler  RecordHandler
 	options  SubscribeOptions
@@ -88,6 +90,8 @@ func newSubscription(ctx context.Context, e *Engine, src Source, topic string, h
 		noWorkers: make(chan struct{}),
 		holdings:  holdings{lanes: make(map[string]*lane)},
 	}
+	s.stale, _ = src.(StaleChecker)
+	s.watcher, _ = src.(AttemptWatcher)
 	s.called.L = &s.mu
 	s.settling = context.WithoutCancel(ctx)
 	s.pulling, s.stopPull = context.WithCancel(s.settling)
