@@ -85,6 +85,9 @@ func (s *subscription) load(it *item) (Record, error) {
 	if err != nil {
 		return r, Permanent(fmt.Errorf("decode: %w", err))
 	}
+	if !mayHaveOwn(r.Header) {
+		return r, nil
+	}
 	if queue, ok := r.Get(redriveHeader); ok {
 		if queue != s.options.Queue {
 			return r, errSkip

@@ -2,52 +2,55 @@ package broker
 
 import (
 	"context"
+	"math"
 	"sync"
+	"sync/atomic"
 )
 
 // gate counts the calls that are inside, and can be shut. The zero gate is shut.
-type gate struct {
-	mu     sync.RWMutex // held for reading by enter only, so that shut sees every call
-	passes *passes
-}
+type gate struct{ passes atomic.Pointer[passes] }
 
 // passes are the calls let in between one open and its shut.
 type passes struct {
-	sync.WaitGroup
+	inside atomic.Int64  // how many calls are inside; below shutBias once shut
+	left   chan struct{} // closed when shut and nobody is inside
+	once   sync.Once     // for left
 }
 
-func (g *gate) open() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.passes = new(passes)
-}
+// shutBias is added to passes.inside by shut: a call that finds it negative is
+// late and leaves again.
+const shutBias = math.MinInt64 / 2
+
+func (g *gate) open() { g.passes.Store(&passes{left: make(chan struct{})}) }
 
 // enter returns nil when the gate is shut; otherwise the caller must call Done.
 func (g *gate) enter() *passes {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	if g.passes != nil {
-		g.passes.Add(1)
+	p := g.passes.Load()
+	if p == nil {
+		return nil
 	}
-	return g.passes
+	if p.inside.Add(1) < 0 {
+		p.Done()
+		return nil
+	}
+	return p
+}
+
+// Done ends a call that enter let in.
+func (p *passes) Done() {
+	if p.inside.Add(-1) == shutBias {
+		p.once.Do(func() { close(p.left) })
+	}
 }
 
 // shut lets nobody in any more and waits until ctx ends for those inside.
 func (g *gate) shut(ctx context.Context) error {
-	g.mu.Lock()
-	inside := g.passes
-	g.passes = nil
-	g.mu.Unlock()
-	if inside == nil {
+	p := g.passes.Swap(nil)
+	if p == nil || p.inside.Add(shutBias) == shutBias {
 		return nil
 	}
-	left := make(chan struct{})
-	go func() {
-		inside.Wait()
-		close(left)
-	}()
 	select {
-	case <-left:
+	case <-p.left:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

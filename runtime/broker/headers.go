@@ -109,6 +109,16 @@ func headerFault(name, value string) string {
 // that they arrive and mean nothing on the way.
 const carrier = "micro-headers"
 
+// mayHaveOwn reports at a glance whether one of the headers can be the engine's.
+func mayHaveOwn(header []Field) bool {
+	for i := range header {
+		if n := len(header[i].Name); n == len(carrier) || n == len(redriveHeader) {
+			return true
+		}
+	}
+	return false
+}
+
 // encodeHeaders returns r, or a copy whose header the transport carries exactly.
 func encodeHeaders(r *Record, support HeaderSupport) *Record {
 	if support.carriesAll(r.Header) {

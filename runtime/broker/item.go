@@ -5,9 +5,10 @@ import "time"
 // item is a delivery that the engine holds.
 type item struct {
 	raw      Raw
-	received time.Time
-	place    *logEntry // with Capabilities.Contiguous
-	handled  bool      // the handler was called in this attempt
+	received time.Duration // since the start of the subscription
+	lane     *lane         // of its key; nil while the item is alone in the holdings
+	place    *logEntry     // with Capabilities.Contiguous
+	handled  bool          // the handler was called in this attempt
 	delivery RecordDelivery
 
 	state      itemState
@@ -79,7 +80,7 @@ type lane struct {
 
 // add takes a delivery in: it may start, unless an earlier one of its key is
 // held.
-func (h *holdings) add(raw Raw, place *logEntry, now time.Time) {
+func (h *holdings) add(raw Raw, place *logEntry, now time.Duration) {
 	it := h.allocate()
 	it.raw, it.received, it.place = raw, now, place
 	it.prev, h.last = h.last, it
@@ -89,27 +90,29 @@ func (h *holdings) add(raw Raw, place *logEntry, now time.Time) {
 		it.prev.next = it
 	}
 	h.len++
-	if raw.Key == "" {
+	if h.len == 2 && it.prev.lane == nil && it.prev.raw.Key != "" {
+		it.prev.lane = h.openLane(it.prev)
+	}
+	switch {
+	case raw.Key == "" || h.len == 1:
 		h.makeReady(it)
-		return
-	}
-	if l := h.lanes[raw.Key]; l != nil {
+	case h.lanes[raw.Key] != nil:
+		it.lane = h.lanes[raw.Key]
 		it.state = itemBlocked
-		l.waiting.push(it)
-		return
+		it.lane.waiting.push(it)
+	default:
+		it.lane = h.openLane(it)
+		h.makeReady(it)
 	}
-	h.lanes[raw.Key] = h.newLane(it)
-	h.makeReady(it)
 }
 
-func (h *holdings) newLane(active *item) *lane {
-	n := len(h.spare)
-	if n == 0 {
-		return &lane{active: active}
+func (h *holdings) openLane(active *item) *lane {
+	l := &lane{}
+	if n := len(h.spare); n > 0 {
+		l, h.spare = h.spare[n-1], h.spare[:n-1]
 	}
-	l := h.spare[n-1]
-	h.spare = h.spare[:n-1]
 	l.active = active
+	h.lanes[active.raw.Key] = l
 	return l
 }
 
@@ -130,8 +133,7 @@ func (h *holdings) makeReady(it *item) {
 // remove forgets an item that is not in a fifo and lets the next one of its key
 // start.
 func (h *holdings) remove(it *item) {
-	if it.raw.Key != "" {
-		l := h.lanes[it.raw.Key]
+	if l := it.lane; l != nil {
 		if l.active = l.waiting.pop(); l.active != nil {
 			h.makeReady(l.active)
 		} else {

@@ -84,7 +84,7 @@ func (s *subscription) withPoisonHeaders(it *item, header []Field) []Field {
 		Field{DeadLetterQueueHeader, s.options.Queue},
 		Field{DeadLetterCauseHeader, causeText(it.poison)},
 		Field{DeadLetterAttemptsHeader, strconv.Itoa(it.raw.Failures)},
-		Field{DeadLetterReceivedHeader, it.received.UTC().Format(time.RFC3339Nano)},
+		Field{DeadLetterReceivedHeader, s.started.Add(it.received).UTC().Format(time.RFC3339Nano)},
 		Field{DeadLetterTimeHeader, time.Now().UTC().Format(time.RFC3339Nano)},
 	)
 }

@@ -40,7 +40,8 @@ type subscription struct {
 	settling  context.Context // of settlements; never ended
 	over      chan struct{}   // closed when no worker is left and the source is closed
 	closeErr  error           // of the source; read after over
-	receiveIn []Raw           // buffer of the worker that receives
+	started   time.Time
+	receiveIn []Raw // buffer of the worker that receives
 
 	mu        sync.Mutex
 	called    sync.Cond // a waiting worker is called
@@ -86,6 +87,7 @@ func newSubscription(ctx context.Context, e *Engine, src Source, topic string, h
 		topic:     topic,
 		handler:   h,
 		options:   o,
+		started:   time.Now(),
 		over:      make(chan struct{}),
 		noWorkers: make(chan struct{}),
 		holdings:  holdings{lanes: make(map[string]*lane)},
@@ -182,7 +184,7 @@ func (s *subscription) stuck() error {
 	for it := s.holdings.first; it != nil; it = it.next {
 		if it.state == itemRunning {
 			return fmt.Errorf("%d handlers ignore their cancellation, the first with key %q, attempt %d, since %v",
-				s.running, it.raw.Key, it.raw.Failures+1, it.received.Format(time.RFC3339))
+				s.running, it.raw.Key, it.raw.Failures+1, s.started.Add(it.received).Format(time.RFC3339))
 		}
 	}
 	return errors.New("the transport does not settle or close")

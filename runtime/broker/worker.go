@@ -84,7 +84,7 @@ func (s *subscription) receive() {
 	if n == 0 && err == nil {
 		err = errors.New("the source returned nothing")
 	}
-	now := time.Now()
+	now := time.Since(s.started) // reads one clock, where time.Now reads two
 	for _, raw := range buf[:n] {
 		var place *logEntry
 		if s.log != nil {

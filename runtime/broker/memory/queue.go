@@ -1,23 +1,25 @@
 package memorybroker
 
 import (
-	"slices"
+	"sync"
 
 	"github.com/micro-event/micro-event/runtime/broker"
 )
 
-// queue holds the messages that its members share, oldest first. The mutex of
-// its topic guards it.
+// queue holds the messages that its members share, oldest first. New ones are in
+// its inbox, which publishers fill and members empty at one go, so that the two
+// sides seldom meet.
 type queue struct {
 	topic *topic
 	named bool
+	inbox inbox
 
-	first, last *entry
-	sequence    uint64               // of the newest entry
-	depth       int                  // entries that are not settled, those that members hold included
-	owned       map[string]ownership // keys that a member holds entries of
-	idle        []*source            // members that wait, the longest first
-	free        *entry               // list of entries to use again, linked by next
+	mu      sync.Mutex // taken before the mutex of the topic
+	ready   entryList  // members may take them
+	held    entryList  // members have taken them
+	used    entryList  // settled, for the inbox to use again
+	members int
+	owners  owners
 }
 
 // entry is a message in one queue. It is used again when it is settled; only its
@@ -29,147 +31,160 @@ type entry struct {
 	failures   int
 	deliveries int
 	prev, next *entry
+	member     *source    // that holds it
+	owner      *ownership // of its key, while it is held by one of several members
 }
 
-// ownership binds a key to the member that holds entries of it.
-type ownership struct {
-	owner *source
-	held  int
-}
-
-func (q *queue) append(r *broker.Record) {
-	q.sequence++
-	q.depth++
-	e := q.allocate()
-	e.sequence = q.sequence
-	e.record = broker.Record{Key: r.Key, Body: r.Body, Header: append(e.fields[:0], r.Header...)}
-	q.insertAfter(q.last, e)
-	q.callFor(e)
-}
-
-func (q *queue) allocate() *entry {
-	e := q.free
-	if e == nil {
-		return new(entry)
+// join adds a member. What a member takes while it is the only one needs no
+// owner until another one comes.
+func (q *queue) join() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.members++
+	if q.members != 2 {
+		return
 	}
-	q.free, e.next = e.next, nil
-	return e
-}
-
-// insertAfter links e behind prev, or in front of all when prev is nil.
-func (q *queue) insertAfter(prev, e *entry) {
-	e.prev = prev
-	if prev == nil {
-		e.next, q.first = q.first, e
-	} else {
-		e.next, prev.next = prev.next, e
-	}
-	if e.next == nil {
-		q.last = e
-	} else {
-		e.next.prev = e
+	for e := q.held.first; e != nil; e = e.next {
+		if e.owner == nil {
+			q.owners.add(e)
+		}
 	}
 }
 
-func (q *queue) unlink(e *entry) {
-	if e.prev == nil {
-		q.first = e.next
-	} else {
-		e.prev.next = e.next
-	}
-	if e.next == nil {
-		q.last = e.prev
-	} else {
-		e.next.prev = e.prev
-	}
-	e.prev, e.next = nil, nil
+func (q *queue) leave() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.members--
 }
 
-// take gives the oldest entries to s that no other member's key holds back.
-func (q *queue) take(s *source, buf []broker.Raw) int {
+// takeOrWait gives s what there is, or lets it join those who wait to be woken.
+func (q *queue) takeOrWait(s *source, buf []broker.Raw) (int, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s.stopped {
+		q.call() // this member may have been woken for an entry
+		return 0, errStopped
+	}
+	n := q.take(q.ready.first, s, buf)
+	for n == 0 {
+		fresh := q.refill(s)
+		if fresh == nil {
+			return 0, nil
+		}
+		n = q.take(fresh, s, buf)
+	}
+	if q.inbox.idlers.Load() > 0 {
+		q.callForRest()
+	}
+	return n, nil
+}
+
+// refill moves what is in the inbox behind all others and returns the first of
+// it. If there is nothing, s waits.
+func (q *queue) refill(s *source) *entry {
+	q.topic.mu.Lock()
+	defer q.topic.mu.Unlock()
+	fresh := q.inbox.fresh.first
+	if fresh == nil {
+		q.inbox.wait(s)
+		return nil
+	}
+	q.inbox.fresh.moveTo(&q.ready)
+	q.used.moveTo(&q.inbox.free)
+	return fresh
+}
+
+// callForRest calls a member that waits if something is left.
+func (q *queue) callForRest() {
+	q.topic.mu.Lock()
+	defer q.topic.mu.Unlock()
+	if q.ready.first != nil || q.inbox.fresh.first != nil {
+		q.inbox.call()
+	}
+}
+
+// take gives s the oldest entries, from e on, that no other member's key holds
+// back. Publishers do not know owners and may have woken s in place of one.
+func (q *queue) take(e *entry, s *source, buf []broker.Raw) int {
 	n := 0
-	for e := q.first; e != nil && n < len(buf); {
+	for e != nil && n < len(buf) {
 		next := e.next
-		if owner := q.owned[e.record.Key].owner; owner == nil || owner == s {
-			q.unlink(e)
+		if owner := q.owners.of(e); owner == nil || owner == s {
 			buf[n] = q.deliver(e, s)
 			n++
+		} else if q.inbox.idlers.Load() > 0 {
+			q.callMember(owner)
 		}
 		e = next
-	}
-	if n > 0 && q.first != nil {
-		q.call()
 	}
 	return n
 }
 
 func (q *queue) deliver(e *entry, s *source) broker.Raw {
-	if key := e.record.Key; key != "" {
-		q.owned[key] = ownership{s, q.owned[key].held + 1}
+	q.ready.remove(e)
+	q.held.push(e)
+	e.member = s
+	if q.members > 1 {
+		q.owners.add(e)
 	}
 	e.deliveries++
 	return broker.Raw{Key: e.record.Key, Failures: e.failures, Deliveries: e.deliveries, Value: e}
 }
 
-// settled ends the hold of a member on e.
-func (q *queue) settled(e *entry) {
-	q.depth--
-	q.release(e.record.Key)
-	*e = entry{next: q.free}
-	q.free = e
-	q.topic.roomMade()
+// settle ends the hold of a member on e, and e.
+func (q *queue) settle(e *entry) {
+	q.mu.Lock()
+	q.release(e)
+	clear(e.record.Header)
+	e.record, e.failures, e.deliveries = broker.Record{}, 0, 0
+	q.used.push(e)
+	q.mu.Unlock()
+	q.inbox.settledNow.Add(1)
+	if q.topic.crowded.Load() {
+		q.topic.roomMade()
+	}
 }
 
-// giveBack returns e to its place.
+// giveBack returns e to its place. It is older than all that is in the inbox.
 func (q *queue) giveBack(e *entry, failures int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	e.failures = failures
-	q.release(e.record.Key)
+	q.release(e)
 	var prev *entry
-	for at := q.first; at != nil && at.sequence < e.sequence; at = at.next {
+	for at := q.ready.first; at != nil && at.sequence < e.sequence; at = at.next {
 		prev = at
 	}
-	q.insertAfter(prev, e)
-	q.callFor(e)
-}
-
-// release lets other members have the key once its owner holds none of it.
-func (q *queue) release(key string) {
-	if key == "" {
-		return
-	}
-	o := q.owned[key]
-	if o.held--; o.held > 0 {
-		q.owned[key] = o
-		return
-	}
-	delete(q.owned, key)
-	if q.first != nil {
+	q.ready.insertAfter(prev, e)
+	if owner := q.owners.of(e); owner != nil {
+		q.callMember(owner)
+	} else {
 		q.call()
 	}
 }
 
-// callFor wakes a member that may take e: the owner of its key, else any.
-func (q *queue) callFor(e *entry) {
-	owner := q.owned[e.record.Key].owner
-	if owner == nil {
+// release lets other members have the key of e once its owner holds none of it.
+func (q *queue) release(e *entry) {
+	q.held.remove(e)
+	e.member = nil
+	if q.owners.release(e) && q.ready.first != nil {
 		q.call()
-		return
-	}
-	if i := slices.Index(q.idle, owner); i >= 0 {
-		q.wake(i)
 	}
 }
 
-// call wakes the member that has waited longest. It calls the next one itself
-// if it leaves something.
+// call wakes a member, if one waits.
 func (q *queue) call() {
-	if len(q.idle) > 0 {
-		q.wake(0)
+	if q.inbox.idlers.Load() == 0 {
+		return
 	}
+	q.topic.mu.Lock()
+	defer q.topic.mu.Unlock()
+	q.inbox.call()
 }
 
-func (q *queue) wake(i int) {
-	s := q.idle[i]
-	q.idle = slices.Delete(q.idle, i, i+1)
-	s.signal()
+// callMember wakes s, if it waits.
+func (q *queue) callMember(s *source) {
+	q.topic.mu.Lock()
+	defer q.topic.mu.Unlock()
+	q.inbox.wakeMember(s)
 }

@@ -3,7 +3,6 @@ package memorybroker
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/micro-event/micro-event/runtime/broker"
 )
@@ -14,7 +13,7 @@ var errStopped = errors.New("memory: source is stopped")
 type source struct {
 	queue   *queue
 	wake    chan struct{} // has room for one
-	stopped bool          // guarded by the topic's mutex
+	stopped bool          // guarded by the queue's mutex
 }
 
 var _ broker.Source = (*source)(nil)
@@ -29,7 +28,7 @@ func (s *source) signal() {
 // Receive implements [broker.Source].
 func (s *source) Receive(ctx context.Context, buf []broker.Raw) (int, error) {
 	for {
-		n, err := s.takeOrWait(buf)
+		n, err := s.queue.takeOrWait(s, buf)
 		if n > 0 || err != nil {
 			return n, err
 		}
@@ -42,32 +41,14 @@ func (s *source) Receive(ctx context.Context, buf []broker.Raw) (int, error) {
 	}
 }
 
-// takeOrWait takes what there is, or joins those who wait to be woken.
-func (s *source) takeOrWait(buf []broker.Raw) (int, error) {
-	t := s.queue.topic
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if s.stopped {
-		s.queue.call() // this member may have been woken for an entry
-		return 0, errStopped
-	}
-	n := s.queue.take(s, buf)
-	if n == 0 && !slices.Contains(s.queue.idle, s) {
-		s.queue.idle = append(s.queue.idle, s)
-	}
-	return n, nil
-}
-
 // leave stops waiting, and passes on a wake-up that came at the same moment.
 func (s *source) leave() {
 	t := s.queue.topic
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if i := slices.Index(s.queue.idle, s); i >= 0 {
-		s.queue.idle = slices.Delete(s.queue.idle, i, i+1)
-		return
+	if !s.queue.inbox.wakeMember(s) {
+		s.queue.inbox.call()
 	}
-	s.queue.call()
 }
 
 // Load implements [broker.Source].
@@ -77,13 +58,10 @@ func (s *source) Load(r *broker.Raw) (broker.Record, error) {
 
 // Settle implements [broker.Source].
 func (s *source) Settle(_ context.Context, r *broker.Raw, o broker.Outcome, _ error) error {
-	t := s.queue.topic
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if o == broker.GiveBack {
 		s.queue.giveBack(entryOf(r), r.Failures)
 	} else {
-		s.queue.settled(entryOf(r))
+		s.queue.settle(entryOf(r))
 	}
 	return nil
 }
@@ -97,19 +75,17 @@ func (s *source) Extend(context.Context, []broker.Raw) {}
 
 // Stop implements [broker.Source].
 func (s *source) Stop(context.Context) error {
-	t := s.queue.topic
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
 	s.stopped = true
-	if i := slices.Index(s.queue.idle, s); i >= 0 {
-		s.queue.wake(i)
-	}
+	s.queue.callMember(s)
 	return nil
 }
 
 // Close implements [broker.Source]. The copy of a single subscription ends; a
 // named queue stays.
 func (s *source) Close(context.Context) error {
+	s.queue.leave()
 	if !s.queue.named {
 		s.queue.topic.remove(s.queue)
 	}

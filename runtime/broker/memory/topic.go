@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/micro-event/micro-event/runtime/broker"
 )
 
 // topic hands each message to all its queues at once, or lets it wait until all
-// have room. Its mutex guards the queues too.
+// have room. Its mutex guards the inboxes of the queues too.
 type topic struct {
 	driver *Driver
 
@@ -17,6 +18,7 @@ type topic struct {
 	named   map[string]*queue
 	queues  []*queue // the named ones and those of single subscriptions
 	waiting []*publication
+	crowded atomic.Bool // len(waiting) > 0
 }
 
 // publication is a Publish that waits for room.
@@ -43,6 +45,8 @@ func (t *topic) publish(r *broker.Record, noWait bool) (*publication, error) {
 	}
 	p := &publication{kept, make(chan error, 1)}
 	t.waiting = append(t.waiting, p)
+	t.crowded.Store(true)
+	t.admit() // what was settled since hasRoom looked did not see that p waits
 	return p, nil
 }
 
@@ -55,12 +59,13 @@ func (t *topic) withdraw(p *publication) bool {
 		return false
 	}
 	t.waiting = slices.Delete(t.waiting, i, i+1)
+	t.crowded.Store(len(t.waiting) > 0)
 	return true
 }
 
 func (t *topic) hasRoom() bool {
 	for _, q := range t.queues {
-		if q.depth >= t.driver.capacity {
+		if !q.inbox.hasRoom(t.driver.capacity) {
 			return false
 		}
 	}
@@ -70,13 +75,20 @@ func (t *topic) hasRoom() bool {
 // enqueue puts r into every queue; they share the body.
 func (t *topic) enqueue(r *broker.Record) {
 	for _, q := range t.queues {
-		q.append(r)
+		q.inbox.append(r)
 	}
 }
 
-// roomMade enqueues what waits, in order, as far as there is room. The caller
-// holds mu.
+// roomMade sees to what waits after entries were settled.
 func (t *topic) roomMade() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.admit()
+}
+
+// admit enqueues what waits, in order, as far as there is room. The caller holds
+// mu.
+func (t *topic) admit() {
 	if len(t.queues) == 0 {
 		t.fail(broker.ErrNoSubscribers)
 	}
@@ -87,6 +99,7 @@ func (t *topic) roomMade() {
 		t.enqueue(&p.record)
 		p.done <- nil
 	}
+	t.crowded.Store(len(t.waiting) > 0)
 }
 
 func (t *topic) failWaiting(err error) {
@@ -100,6 +113,7 @@ func (t *topic) fail(err error) {
 		p.done <- err
 	}
 	t.waiting = nil
+	t.crowded.Store(false)
 }
 
 func (t *topic) declare(name string) {
@@ -110,8 +124,11 @@ func (t *topic) declare(name string) {
 
 func (t *topic) open(name string) *source {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	return &source{queue: t.queue(name), wake: make(chan struct{}, 1)}
+	q := t.queue(name)
+	t.mu.Unlock()
+	s := &source{queue: q, wake: make(chan struct{}, 1)}
+	q.join()
+	return s
 }
 
 // queue returns the named queue, or a new one for a single subscription when
@@ -120,7 +137,7 @@ func (t *topic) queue(name string) *queue {
 	if q := t.named[name]; q != nil {
 		return q
 	}
-	q := &queue{topic: t, owned: make(map[string]ownership)}
+	q := &queue{topic: t, owners: owners{byKey: make(map[string]*ownership)}}
 	t.queues = append(t.queues, q)
 	if name != "" {
 		q.named = true
@@ -134,5 +151,5 @@ func (t *topic) remove(q *queue) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.queues = slices.DeleteFunc(t.queues, func(other *queue) bool { return other == q })
-	t.roomMade()
+	t.admit()
 }
