@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -72,7 +73,7 @@ func brokerSender(tb testing.TB, body []byte, handled *atomic.Int64, opts ...bro
 	return func(ctx context.Context) error {
 		return b.PublishRecord(ctx, "shop.orders.created", &broker.Record{
 			Header: []broker.Field{
-				{Name: "ce-id", Value: fmt.Sprintf("0191e3a0-6e1b-7000-8000-%012x", last.Add(1))},
+				{Name: "ce-id", Value: "0191e3a0-6e1b-7000-8000-" + strconv.FormatInt(1<<40+last.Add(1), 16)},
 				{Name: "ce-source", Value: "shop"},
 				{Name: "ce-type", Value: "shop.orders.v1.OrderCreated"},
 				{Name: "ce-time", Value: "2026-01-02T03:04:05.678901234Z"},

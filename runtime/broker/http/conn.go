@@ -33,6 +33,7 @@ type conn struct {
 	limited   *io.LimitedReader // below reader
 	reader    *bufio.Reader
 	since     time.Time // when it was last used
+	readBy    time.Time // its deadline for reading
 	reused    bool
 }
 

@@ -14,6 +14,10 @@ import (
 // the messages it has are alive.
 const attemptTimeout = 3 * time.Second
 
+// deadlineSlack is how much too early the deadline of a connection may be: setting
+// one for each request would cost as much as parsing it.
+const deadlineSlack = attemptTimeout / 10
+
 var (
 	errSilent          = errors.New("no answer")
 	errIncomplete      = errors.New("answer is incomplete")
@@ -171,12 +175,15 @@ func (f *flight) converse(ctx context.Context, c *conn, deadline time.Time) (reu
 
 // await gives the member time for the next part of its answer.
 func (c *conn) await(ctx context.Context, deadline time.Time) error {
-	next := time.Now().Add(attemptTimeout)
+	next, slack := time.Now().Add(attemptTimeout), deadlineSlack
 	if !deadline.IsZero() && deadline.Before(next) {
-		next = deadline
+		next, slack = deadline, 0
 	}
-	if err := c.SetReadDeadline(next); err != nil {
-		return err
+	if late := next.Sub(c.readBy); late < 0 || late > slack {
+		if err := c.SetReadDeadline(next); err != nil {
+			return err
+		}
+		c.readBy = next
 	}
 	return ctx.Err() // after it: were ctx to end now, its function would set another deadline
 }

@@ -25,6 +25,13 @@ type health struct {
 	mended   chan struct{} // closed at the next success; nil when nobody waits
 }
 
+// isWell reports whether nothing is known against the endpoint.
+func (h *health) isWell() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.retryAt.IsZero()
+}
+
 // available reports whether the endpoint may be asked now. Where a failure lies
 // behind, that is so for one caller at a time.
 func (h *health) available(now time.Time) bool {

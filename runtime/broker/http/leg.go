@@ -33,6 +33,7 @@ type leg struct {
 	message   *outgoing
 	deadline  time.Time // of the whole, that of ctx or sooner
 	noWait    bool
+	route     *route // that was looked up for the message; nil after the first attempt
 
 	uncertain bool      // a member may have it
 	sticky    *endpoint // that member
@@ -51,7 +52,7 @@ func (l *leg) String() string {
 func (p *publisher) legs(t *topic, r *route, m *outgoing, deadline time.Time, o broker.PublishOptions) []*leg {
 	legs := make([]*leg, 0, len(r.queues)+len(r.single))
 	for i := range r.queues {
-		legs = append(legs, &leg{publisher: p, topic: t, queue: r.queues[i].queue, message: m, deadline: deadline, noWait: o.NoWait})
+		legs = append(legs, &leg{publisher: p, topic: t, queue: r.queues[i].queue, message: m, deadline: deadline, noWait: o.NoWait, route: r})
 	}
 	for _, ep := range r.single {
 		legs = append(legs, &leg{publisher: p, topic: t, single: ep, message: m, deadline: deadline, noWait: o.NoWait})
@@ -160,22 +161,26 @@ func (l *leg) refused(cause error) error {
 // one that suits it best of those that can be reached. It returns none when
 // there is none at the moment.
 func (l *leg) choose(ctx context.Context) (*endpoint, *route, error) {
-	_, r, err := l.publisher.route(ctx, l.topic.name)
-	if err != nil {
-		return nil, nil, err
+	r := l.route
+	l.route = nil
+	if r == nil {
+		var err error
+		if _, r, err = l.publisher.route(ctx, l.topic.name); err != nil {
+			return nil, nil, err
+		}
 	}
 	members := r.members(l.queue)
-	now := time.Now()
 	if len(members) == 1 {
-		if members[0].health.available(now) {
+		if h := &members[0].health; h.isWell() || h.available(time.Now()) {
 			return members[0], r, nil
 		}
 		return nil, r, nil
 	}
-	return l.best(members, now), r, nil
+	return l.best(members), r, nil
 }
 
-func (l *leg) best(members []*endpoint, now time.Time) *endpoint {
+func (l *leg) best(members []*endpoint) *endpoint {
+	now := time.Now()
 	if slices.Contains(members, l.sticky) && l.sticky.health.available(now) {
 		return l.sticky
 	}

@@ -22,7 +22,7 @@ type source struct {
 	entry  Entry
 	slots  int           // of the subscription's handlers
 	wake   chan struct{} // has room for one
-	slow   atomic.Bool   // the last message took longer than patience
+	slow   atomic.Bool   // the last message that was timed took longer than patience
 
 	mu       sync.Mutex
 	arrived  []*delivery // oldest first
@@ -44,7 +44,8 @@ type delivery struct {
 	digest     uint64
 	accepted   bool      // its publisher was told 202 and waits no more
 	sequence   uint64    // place in the order of arrival
-	began      time.Time // when it was first loaded
+	timed      bool      // it tells how long messages take
+	began      time.Time // when it was first loaded, if it is timed
 	room       *room     // that its request takes
 
 	waiting waiter   // for its result
@@ -76,7 +77,7 @@ func (s *source) take(f *frame, a *answer, r *room) []result {
 	defer s.mu.Unlock()
 	full := false
 	for i := range f.messages {
-		d := &delivery{message: f.messages[i], accepted: f.level == Accepted, room: r}
+		d := &delivery{message: f.messages[i], accepted: f.level == Accepted, room: r, timed: i == 0}
 		if d.identity, d.identified = hashes.identity(&d.message); d.identified {
 			d.digest = hashes.digest(&d.message)
 		}
@@ -191,7 +192,7 @@ func (s *source) receive(buf []broker.Raw) (int, error) {
 // Load implements [broker.Source].
 func (s *source) Load(r *broker.Raw) (broker.Record, error) {
 	d := deliveryOf(r)
-	if d.began.IsZero() {
+	if d.timed && d.began.IsZero() {
 		d.began = time.Now()
 	}
 	return d.record, nil
