@@ -1,10 +1,7 @@
 # The Go modules of this repository; test, race and fuzz run over each.
-MODULES := . examples/grpc runtime/broker/nats runtime/event/internal/cloudevents runtime/event/internal/gomicro \
-	runtime/event/otelevent runtime/event/protovalidateevent
-
-# Modules on trial: built, vetted and linted as all others, but their tests are
-# not part of `make test` until they have passed 20 times in a row under load.
-ON_TRIAL := runtime/broker/kafka
+MODULES := . examples/brokers examples/grpc internal/brokertable runtime/broker/kafka runtime/broker/nats \
+	runtime/event/internal/cloudevents runtime/event/internal/gomicro runtime/event/otelevent \
+	runtime/event/protovalidateevent
 
 # Flags for `go test`, such as TESTFLAGS=-race.
 TESTFLAGS :=
@@ -13,10 +10,8 @@ GOLANGCI_VERSION := v2.15.0
 GOLANGCI := $(CURDIR)/.bin/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
 BUF := scripts/buf
 
-# $(call each,COMMAND) runs COMMAND in every module and fails if one failed; every
-# does so in those on trial, too.
+# $(call each,COMMAND) runs COMMAND in every module and fails if one failed.
 each = @fail=0; for m in $(MODULES); do (cd $$m && $(1)) || fail=1; done; exit $$fail
-every = @fail=0; for m in $(MODULES) $(ON_TRIAL); do (cd $$m && $(1)) || fail=1; done; exit $$fail
 
 .PHONY: help
 help: ## show this list
@@ -49,38 +44,39 @@ soak: ## break the HTTP broker on purpose and count what is lost; SOAK=60s is th
 
 .PHONY: lint
 lint: $(GOLANGCI) ## run the linters on Go and protobuf
-	$(call every,$(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...)
+	$(call each,$(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...)
 	$(BUF) lint
 
 .PHONY: fix
 fix: $(GOLANGCI) ## format, and apply the fixes that linters know
-	$(call every,$(GOLANGCI) run --config $(CURDIR)/.golangci.yml --fix ./...)
+	$(call each,$(GOLANGCI) run --config $(CURDIR)/.golangci.yml --fix ./...)
 
 .PHONY: download
 download: ## fetch what every module needs
-	$(call every,go mod download)
+	$(call each,go mod download)
 
 .PHONY: tidy
 tidy: ## tidy every go.mod
-	$(call every,go mod tidy)
+	$(call each,go mod tidy)
 
 .PHONY: checktidy
 checktidy: ## fail when a go.mod is not tidy
-	$(call every,go mod tidy -diff)
+	$(call each,go mod tidy -diff)
 
 .PHONY: vet
 vet: ## go vet every module
-	$(call every,go vet ./...)
+	$(call each,go vet ./...)
 
 .PHONY: generate
-generate: ## generate all code
+generate: ## generate all code, and the table of brokers in the README
 	$(BUF) generate --template buf.gen.options.yaml
 	$(BUF) generate
+	cd internal/brokertable && go run . $(CURDIR)/README.md
 
 .PHONY: checkgenerate
-checkgenerate: generate ## fail when generated code is not what is committed
-	@git status --porcelain -- proto examples/gen | (! grep .) || \
-		{ git --no-pager diff -- proto examples/gen; \
+checkgenerate: generate ## fail when what is generated is not what is committed
+	@git status --porcelain -- proto examples/gen README.md | (! grep .) || \
+		{ git --no-pager diff -- proto examples/gen README.md; \
 		  echo 'run "make generate" and commit the result' >&2; exit 1; }
 
 .PHONY: tools
