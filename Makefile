@@ -15,7 +15,7 @@ each = @fail=0; for m in $(MODULES); do (cd $$m && $(1)) || fail=1; done; exit $
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## generate from examples/proto and run examples/quickstart and examples/http
@@ -78,6 +78,10 @@ checkgenerate: generate ## fail when what is generated is not what is committed
 	@git status --porcelain -- proto examples/gen README.md | (! grep .) || \
 		{ git --no-pager diff -- proto examples/gen README.md; \
 		  echo 'run "make generate" and commit the result' >&2; exit 1; }
+
+.PHONY: release-check
+release-check: ## use every module at one version, without replace, as its users would
+	scripts/release-check
 
 .PHONY: tools
 tools: $(GOLANGCI) ## fetch the pinned buf and golangci-lint into .bin
