@@ -35,11 +35,19 @@ race: ## run the tests under the race detector
 fuzz: ## run every fuzz target for a short while
 	scripts/fuzz $(MODULES)
 
-# How long `make soak` takes, about.
+.PHONY: integration
+integration: ## start real servers and run the tests that need them
+	scripts/integration
+
+# How long `make soak-http` takes, about.
 SOAK := 10m
 
 .PHONY: soak
-soak: ## break the HTTP broker on purpose and count what is lost; SOAK=60s is the short form
+soak: soak-http ## break every broker on purpose and count what is lost
+	MICRO_EVENT_MESSAGES=10000 scripts/integration
+
+.PHONY: soak-http
+soak-http: ## the HTTP broker's part of it; SOAK=60s is the short form
 	go run ./internal/soak -for $(SOAK)
 
 .PHONY: lint

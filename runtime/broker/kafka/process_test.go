@@ -47,6 +47,8 @@ func member(url, topic string) error {
 // memberDies kills a process in the middle of its work. What it had not
 // committed goes to the member that is left.
 func memberDies(t *testing.T, url string) {
+	t.Helper()
+	messages := count(t)
 	c, topic := newChecker(), uniqueTopic()
 	b := connect(t, url, kafkabroker.NewTopics(4, 1))
 	must(t, b.DeclareQueue(t.Context(), topic, "q"))

@@ -3,6 +3,7 @@ package kafkabroker_test
 import (
 	"crypto/rand"
 	"net"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -15,8 +16,20 @@ import (
 	kafkabroker "github.com/micro-event/micro-event/runtime/broker/kafka"
 )
 
-// messages is how many a test publishes that is about many.
-const messages = 1000
+// count returns how many messages a test publishes that is about many: 1,000
+// unless MICRO_EVENT_MESSAGES says otherwise.
+func count(t testing.TB) int {
+	t.Helper()
+	text := os.Getenv("MICRO_EVENT_MESSAGES")
+	if text == "" {
+		return 1000
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("MICRO_EVENT_MESSAGES: %v", err)
+	}
+	return n
+}
 
 // uniqueTopic returns a topic that a server which outlives the test has not seen.
 func uniqueTopic() string { return "kafkabroker." + strings.ToLower(rand.Text()[:10]) }
@@ -24,6 +37,8 @@ func uniqueTopic() string { return "kafkabroker." + strings.ToLower(rand.Text()[
 // throughRestarts publishes to two members while the server is restarted at one
 // third and at one half of the messages.
 func throughRestarts(t *testing.T, url string, restart func()) {
+	t.Helper()
+	messages := count(t)
 	c, topic := newChecker(), uniqueTopic()
 	partitions := kafkabroker.NewTopics(4, 1)
 	for range 2 {
@@ -71,4 +86,28 @@ func TestNothingIsLostThroughRestartsOfARealServer(t *testing.T) {
 			t.Fatalf("%s: %v\n%s", command, err, out)
 		}
 	})
+}
+
+// TestConnectionsAreCutAgainAndAgain cuts those of publisher and members in the
+// middle of publishes and commits, for a moment each.
+func TestConnectionsAreCutAgainAndAgain(t *testing.T) {
+	server := newCluster(t, kfake.DefaultNumPartitions(4))
+	c, topic, messages := newChecker(), uniqueTopic(), count(t)
+	const cuts = 5
+	for range 2 {
+		subscribe(t, connect(t, server.url()), topic, c.handle, broker.Queue("q"), broker.MaxInFlight(4))
+	}
+	publisher := connect(t, server.url())
+	var sending sync.WaitGroup
+	sending.Go(func() { c.send(t.Context(), publisher, topic, 8, messages) })
+	for i := range cuts {
+		c.awaitPublished(t, (i+1)*messages/(cuts+2))
+		server.listener.cut(t)()
+	}
+	sending.Wait()
+	c.awaitTaken(t)
+	c.check(t)
+	if len(c.taken) < messages/2 {
+		t.Errorf("taken: got %d of %d messages", len(c.taken), messages)
+	}
 }

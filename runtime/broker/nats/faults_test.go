@@ -2,10 +2,13 @@ package natsbroker_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +21,27 @@ import (
 )
 
 const patience = 20 * time.Second
+
+// keys is how many keys the messages of a test have that is about many.
+const keys = 8
+
+// messages is how many a test publishes that is about many: 1,000 unless
+// MICRO_EVENT_MESSAGES says otherwise.
+func messages(t testing.TB) int {
+	t.Helper()
+	text := os.Getenv("MICRO_EVENT_MESSAGES")
+	if text == "" {
+		return 1000
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("MICRO_EVENT_MESSAGES: %v", err)
+	}
+	return n
+}
+
+// uniqueTopic returns a topic that a server which outlives the test has not seen.
+func uniqueTopic() string { return "faults." + strings.ToLower(rand.Text()[:10]) }
 
 // connect returns a connected broker that is disconnected when the test ends.
 func connect(t testing.TB, url string, opts ...broker.Option) *broker.Engine {
@@ -168,9 +192,14 @@ func (l *ledger) checkOutcomes(t *testing.T) {
 // TestServerRestarts restarts the server when a third and when half of the
 // messages have been handled.
 func TestServerRestarts(t *testing.T) {
-	s, l := startServer(t), newLedger()
-	const topic, keys, each = "faults.restart", 8, 125
-	publisher, subscriber := connect(t, s.url()), connect(t, s.url())
+	s := startServer(t)
+	throughRestarts(t, s.url(), func() { s.interrupt(t)() })
+}
+
+func throughRestarts(t *testing.T, url string, restart func()) {
+	t.Helper()
+	l, topic, each := newLedger(), uniqueTopic(), messages(t)/keys
+	publisher, subscriber := connect(t, url), connect(t, url)
 	_, err := subscriber.Subscribe(t.Context(), topic, l.handle, broker.Queue("q"), broker.MaxInFlight(8))
 	if err != nil {
 		t.Fatal(err)
@@ -184,7 +213,7 @@ func TestServerRestarts(t *testing.T) {
 	}
 	for _, at := range []int{keys * each / 3, keys * each / 2} {
 		l.await(t, fmt.Sprint(at, " messages"), func() bool { return l.handledInAll >= at })
-		s.interrupt(t)()
+		restart()
 	}
 	publishing.Wait()
 	l.fence(t, publisher, topic, names, each)

@@ -25,12 +25,12 @@ type proxy struct {
 	closed bool
 }
 
-func startProxy(t *testing.T, s *testServer) *proxy {
+func startProxy(t *testing.T, url string) *proxy {
 	t.Helper()
 	var lc net.ListenConfig
 	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
-	p := &proxy{listener: l, server: strings.TrimPrefix(s.url(), "nats://"), open: make(map[net.Conn]struct{})}
+	p := &proxy{listener: l, server: strings.TrimPrefix(url, "nats://"), open: make(map[net.Conn]struct{})}
 	p.running.Go(p.accept)
 	t.Cleanup(func() {
 		p.close()
@@ -104,10 +104,13 @@ func (p *proxy) close() {
 
 // TestConnectionIsCutAgainAndAgain cuts the connections of publisher and
 // subscriber in the middle of publishes and acknowledgements.
-func TestConnectionIsCutAgainAndAgain(t *testing.T) {
-	s, l := startServer(t), newLedger()
-	p := startProxy(t, s)
-	const topic, keys, each, cuts = "faults.cut", 8, 125, 5
+func TestConnectionIsCutAgainAndAgain(t *testing.T) { throughCuts(t, startServer(t).url()) }
+
+func throughCuts(t *testing.T, url string) {
+	t.Helper()
+	l, topic, each := newLedger(), uniqueTopic(), messages(t)/keys
+	p := startProxy(t, url)
+	const cuts = 5
 	publisher, subscriber := connect(t, p.url()), connect(t, p.url(), natsbroker.AckWait(time.Second))
 	_, err := subscriber.Subscribe(t.Context(), topic, l.handle, broker.Queue("q"), broker.MaxInFlight(8))
 	must(t, err)
@@ -140,7 +143,7 @@ func TestConnectionIsCutAgainAndAgain(t *testing.T) {
 // other one gets them after the ack wait.
 func TestMemberDies(t *testing.T) {
 	s, l := startServer(t), newLedger()
-	p := startProxy(t, s)
+	p := startProxy(t, s.url())
 	const topic, n = "faults.dies", 200
 	dying := connect(t, p.url(), natsbroker.AckWait(time.Second))
 	other := connect(t, s.url(), natsbroker.AckWait(time.Second))
