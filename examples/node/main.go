@@ -169,7 +169,7 @@ func connect(ctx context.Context, c *config, errs io.Writer) (*broker.Engine, fu
 		closeServer = serve
 		options = append(options, httpbroker.Mounted(c.behind))
 	case c.insecure != "":
-		options = append(options, httpbroker.InsecureListen(c.insecure))
+		options = append(options, httpbroker.Listen(c.insecure), httpbroker.AllowPlaintext(), httpbroker.AllowAnonymous())
 	default:
 		options = append(options, httpbroker.Listen(c.listen))
 	}

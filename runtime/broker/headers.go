@@ -29,6 +29,11 @@ var (
 	poisonLimits = headerBudget{MaxHeaderEntries + 8, MaxHeaderBytes + 4<<10}
 )
 
+// CheckRecord reports why no broker takes key and headers of r, as an error that
+// matches [ErrInvalidHeader], or nil. The engine checks what is published through
+// it; this is for drivers that take messages in by another door.
+func CheckRecord(r *Record) error { return headerLimits.check(r) }
+
 func (b headerBudget) check(r *Record) error {
 	if len(r.Key) > MaxKeyBytes {
 		return fmt.Errorf("%w: the key has %d bytes, more than %d", ErrInvalidHeader, len(r.Key), MaxKeyBytes)

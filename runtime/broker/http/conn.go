@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net"
@@ -34,6 +35,8 @@ type conn struct {
 	reader    *bufio.Reader
 	since     time.Time // when it was last used
 	readBy    time.Time // its deadline for reading
+	peer      Peer      // who the member proved to be
+	authority int64     // generation of the authorities that vouched for it
 	reused    bool
 }
 
@@ -53,14 +56,21 @@ func (p *publisher) dial(ctx context.Context, address string) (*conn, error) {
 	if err != nil {
 		return nil, &unsentError{err}
 	}
+	authority := p.options.authority()
+	encrypted, peer, err := p.encrypt(ctx, c, address)
+	if err != nil {
+		return nil, &unsentError{errors.Join(err, c.Close())}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ending {
 		return nil, &unsentError{errors.Join(errPublisherClosed, c.Close())}
 	}
-	p.conns[c] = struct{}{}
-	limited := &io.LimitedReader{R: c}
-	return &conn{Conn: c, publisher: p, limited: limited, reader: bufio.NewReader(limited)}, nil
+	p.conns[encrypted] = struct{}{}
+	limited := &io.LimitedReader{R: encrypted}
+	return &conn{
+		Conn: encrypted, publisher: p, limited: limited, reader: bufio.NewReader(limited), peer: peer, authority: authority,
+	}, nil
 }
 
 // Close implements [net.Conn].
@@ -73,13 +83,13 @@ func (c *conn) Close() error {
 
 // connect returns a connection that was kept, or a new one.
 func (ep *endpoint) connect(ctx context.Context) (*conn, error) {
-	now := time.Now()
+	now, authority := time.Now(), ep.publisher.options.authority()
 	ep.mu.Lock()
 	var stale []*conn
 	for n := len(ep.idle); n > 0; n = len(ep.idle) {
 		c := ep.idle[n-1]
 		ep.idle = ep.idle[:n-1]
-		if now.Sub(c.since) < maxIdleTime {
+		if now.Sub(c.since) < maxIdleTime && c.authority == authority {
 			ep.mu.Unlock()
 			c.reused = true
 			return c, nil
@@ -89,7 +99,21 @@ func (ep *endpoint) connect(ctx context.Context) (*conn, error) {
 	}
 	ep.mu.Unlock()
 	closeAll(stale)
-	return ep.publisher.dial(ctx, ep.entry.Address)
+	return ep.dial(ctx)
+}
+
+// dial makes a connection to the member, who must be allowed to be one.
+func (ep *endpoint) dial(ctx context.Context) (*conn, error) {
+	p := ep.publisher
+	c, err := p.dial(ctx, ep.entry.Address)
+	if err != nil {
+		return nil, err
+	}
+	err = p.options.may(ctx, Access{c.peer, ActionSubscribe, ep.entry.Topic, ep.entry.Queue})
+	if err != nil {
+		return nil, &unsentError{errors.Join(fmt.Errorf("the member at %s is not allowed to subscribe: %w", ep.entry.Address, err), c.Close())}
+	}
+	return c, nil
 }
 
 func closeAll(conns []*conn) {
@@ -127,11 +151,17 @@ func requestHead(host string) string {
 }
 
 // write sends a request.
-func (c *conn) write(head string, body []byte) error {
+func (c *conn) write(ctx context.Context, head string, body []byte) error {
 	b := bodies.get(len(head) + len(body) + 16)
 	b = append(b, head...)
 	b = strconv.AppendInt(b, int64(len(body)), 10)
-	b = append(b, "\r\n\r\n"...)
+	b = append(b, "\r\n"...)
+	b, err := c.publisher.appendCredentials(ctx, b, body)
+	if err != nil {
+		bodies.put(b)
+		return &unsentError{err}
+	}
+	b = append(b, "\r\n"...)
 	b = append(b, body...)
 	if len(b) > socketBuffer {
 		if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {

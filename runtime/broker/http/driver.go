@@ -95,9 +95,19 @@ func (d *Driver) Info() broker.Info {
 // url is where the broker is reached, empty before it is connected.
 func (d *Driver) url() string {
 	if address := d.addressNow(); address != "" {
+		if d.options.transport != nil {
+			return "https://" + address
+		}
 		return "http://" + address
 	}
 	return ""
+}
+
+// publisherNow returns the publisher, or nil before the broker is connected.
+func (d *Driver) publisherNow() *publisher {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.publisher
 }
 
 func (d *Driver) addressNow() string {
@@ -133,7 +143,7 @@ func (d *Driver) Connect(ctx context.Context) error {
 // open makes the server reachable and returns its address.
 func (d *Driver) open(ctx context.Context) (string, error) {
 	if d.options.mounted != "" {
-		return d.options.mounted, nil
+		return d.options.mounted, d.server.mayListen(ctx, d.options.mounted)
 	}
 	if err := d.server.listen(ctx); err != nil {
 		return "", err

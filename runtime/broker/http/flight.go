@@ -123,7 +123,7 @@ func (f *flight) exchange(ctx context.Context, deadline time.Time) error {
 	if !reused || !errors.Is(err, errNoAnswer) || ctx.Err() != nil {
 		return err
 	}
-	fresh, dialErr := f.endpoint.publisher.dial(ctx, f.endpoint.entry.Address)
+	fresh, dialErr := f.endpoint.dial(ctx)
 	if dialErr != nil {
 		return errors.Join(err, errors.Unwrap(dialErr)) // no longer certain
 	}
@@ -149,7 +149,7 @@ func (f *flight) converse(ctx context.Context, c *conn, deadline time.Time) (reu
 	if err := c.await(ctx, deadline); err != nil {
 		return false, &unsentError{err}
 	}
-	writeErr := c.write(f.endpoint.requestHead, f.body)
+	writeErr := c.write(ctx, f.endpoint.requestHead, f.body)
 	if _, ok := errors.AsType[*unsentError](writeErr); ok && !c.reused {
 		return false, writeErr
 	}

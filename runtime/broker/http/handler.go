@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
+	"time"
 )
 
 // DeliverPath is where members take messages. A handler that is mounted must be
@@ -39,7 +41,16 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			refuse(w, refusal{http.StatusInternalServerError, "internal error"})
 		}
 	}()
+	if topic, ok := strings.CutPrefix(r.URL.Path, IngressPath); ok && s.options().ingress {
+		s.serveIngress(w, r, topic)
+		return
+	}
 	if bad := checkRequest(r, s.options().maxRequestBytes()); bad != nil {
+		refuse(w, *bad)
+		return
+	}
+	peer, bad := s.authenticate(w, r)
+	if bad != nil {
 		refuse(w, *bad)
 		return
 	}
@@ -49,7 +60,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer room.leave()
-	f, bad := readFrame(r)
+	f, bad := s.readFrame(r)
+	if bad == nil {
+		bad = s.mayPublish(r.Context(), peer, f.topic, f.queue)
+	}
 	if bad != nil {
 		refuse(w, *bad)
 		return
@@ -90,16 +104,30 @@ func isFrame(h http.Header) bool {
 	return err == nil && parsed == frameType
 }
 
-func readFrame(r *http.Request) (*frame, *refusal) {
-	body := make([]byte, r.ContentLength)
-	if _, err := io.ReadFull(r.Body, body); err != nil {
-		return nil, &refusal{http.StatusBadRequest, "body is cut short"}
+func (s *server) readFrame(r *http.Request) (*frame, *refusal) {
+	body, bad := s.readBody(r)
+	if bad != nil {
+		return nil, bad
 	}
 	f, err := parseFrame(body)
 	if err != nil {
 		return nil, &refusal{http.StatusBadRequest, "frame is malformed"}
 	}
 	return f, nil
+}
+
+// readBody reads a body of a known length and checks its signature.
+func (s *server) readBody(r *http.Request) ([]byte, *refusal) {
+	body := make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(r.Body, body); err != nil {
+		return nil, &refusal{http.StatusBadRequest, "body is cut short"}
+	}
+	if signer := s.options().signer; signer != nil {
+		if err := signer.verify(r.Header, body, time.Now()); err != nil {
+			return nil, s.unauthorized(r, err)
+		}
+	}
+	return body, nil
 }
 
 // Header values that never change.
@@ -135,6 +163,8 @@ func refuse(w http.ResponseWriter, r refusal) {
 	switch r.status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", "Bearer")
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", http.MethodPost)
 	case http.StatusRequestEntityTooLarge, http.StatusLengthRequired:

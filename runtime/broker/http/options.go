@@ -1,6 +1,7 @@
 package httpbroker
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -30,7 +31,13 @@ const (
 type options struct {
 	level          Level
 	listen         string
-	insecureListen bool
+	allowPlaintext bool
+	allowAnonymous bool
+	transport      transport // nil: plain text
+	bearer         *bearer
+	signer         *signer
+	authorize      func(context.Context, Access) error
+	ingress        bool
 	mounted        string // address at which others reach the handler
 	namespace      string
 	registry       Registry
@@ -91,8 +98,10 @@ func PublishLevel(l Level) broker.Option {
 }
 
 // Listen sets the address to listen on, host:port. Default 127.0.0.1 and a port
-// that the system chooses. An address that other machines can reach is an error
-// of Connect: nothing here asks who they are. See [InsecureListen].
+// that the system chooses. For an address that other machines can reach Connect wants
+// encryption and authentication: [TLSFiles], or [TLS] with [Bearer] or [HMAC];
+// [AllowPlaintext] and [AllowAnonymous] waive one each. Host must then be an address
+// of this machine that the others can use; it is what they are told.
 func Listen(address string) broker.Option {
 	return newOption(func(o *options) error {
 		o.listen = address
@@ -100,19 +109,10 @@ func Listen(address string) broker.Option {
 	})
 }
 
-// InsecureListen is [Listen] for an address that other machines can reach. Anyone
-// who reaches it can publish to the subscriptions of this broker, and read
-// nothing. Host must be an address of this machine that the others can use; it
-// is what they are told.
-func InsecureListen(address string) broker.Option {
-	return newOption(func(o *options) error {
-		o.listen, o.insecureListen = address, true
-		return nil
-	})
-}
-
 // Mounted says that [Driver].Handler is served by a server of the user's own,
-// which others reach at address, host:port. The broker then does not listen.
+// which others reach at address, host:port. The broker then does not listen. What
+// [Listen] says of addresses that other machines can reach holds; for mutual TLS that
+// server has to ask for certificates and verify them.
 func Mounted(address string) broker.Option {
 	return newOption(func(o *options) error {
 		o.mounted = address

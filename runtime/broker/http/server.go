@@ -2,8 +2,8 @@ package httpbroker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -25,6 +25,7 @@ const (
 type server struct {
 	driver *Driver
 	quota  quota
+	denied atomic.Int64 // when a refusal was last logged, in ns
 
 	http     *http.Server // nil when mounted
 	listener net.Listener
@@ -60,7 +61,12 @@ func (s *server) listen(ctx context.Context) error {
 		MaxHeaderBytes: maxRequestHeader,
 		ErrorLog:       slog.NewLogLogger(s.logger().Handler(), slog.LevelDebug),
 	}
-	go s.serve(s.http, s.listener, s.served)
+	serving := s.listener
+	if t := s.options().transport; t != nil {
+		serving = tls.NewListener(s.listener, t.server())
+		s.http.ConnContext = s.connContext
+	}
+	go s.serve(s.http, serving, s.served)
 	return nil
 }
 
@@ -71,21 +77,25 @@ func (s *server) serve(h *http.Server, l net.Listener, served chan struct{}) {
 	}
 }
 
-// mayListen refuses to be reached by others than this machine unless that was
-// asked for by name.
+// mayListen refuses to be reached by other machines without protection.
 func (s *server) mayListen(ctx context.Context, address string) error {
-	if s.options().insecureListen {
-		return nil
-	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
 	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if host == "" || err == nil && slices.ContainsFunc(ips, func(ip netip.Addr) bool { return !ip.Unmap().IsLoopback() }) {
-		return fmt.Errorf("listen on %q: it can be reached from other machines, where anybody may publish; use InsecureListen to allow that", address)
+	if isLoopback(ctx, host) {
+		return nil
 	}
-	return err
+	return s.options().checkReach(address)
+}
+
+// isLoopback reports whether all addresses of a host are this machine's own.
+func isLoopback(ctx context.Context, host string) bool {
+	if host == "" {
+		return false
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	return err == nil && !slices.ContainsFunc(ips, func(ip netip.Addr) bool { return !ip.Unmap().IsLoopback() })
 }
 
 // shutdown lets answers be written until ctx ends.

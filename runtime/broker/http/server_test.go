@@ -240,15 +240,24 @@ func TestListensOnLoopbackOnly(t *testing.T) {
 	for _, address := range []string{":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:0"} {
 		b := httpbroker.New(httpbroker.WithRegistry(httpbroker.NewMemoryRegistry()), httpbroker.Listen(address))
 		err := b.Connect(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "InsecureListen") {
-			t.Errorf("Listen(%q): got %v, want an error that names InsecureListen", address, err)
+		if err == nil || !strings.Contains(err.Error(), "AllowPlaintext") {
+			t.Errorf("Listen(%q): got %v, want an error that names AllowPlaintext", address, err)
+		}
+		b = httpbroker.New(httpbroker.WithRegistry(httpbroker.NewMemoryRegistry()), httpbroker.Listen(address), httpbroker.AllowPlaintext())
+		err = b.Connect(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "AllowAnonymous") {
+			t.Errorf("Listen(%q), AllowPlaintext: got %v, want an error that names AllowAnonymous", address, err)
 		}
 	}
+	mounted := httpbroker.New(httpbroker.WithRegistry(httpbroker.NewMemoryRegistry()), httpbroker.Mounted("192.0.2.1:80"))
+	if err := mounted.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), "AllowPlaintext") {
+		t.Errorf("Mounted: got %v, want an error that names AllowPlaintext", err)
+	}
 	connect(t, httpbroker.NewMemoryRegistry(), httpbroker.Listen("localhost:0"))
-	connect(t, httpbroker.NewMemoryRegistry(), httpbroker.InsecureListen("127.0.0.1:0"))
-	b := httpbroker.New(httpbroker.WithRegistry(httpbroker.NewMemoryRegistry()), httpbroker.InsecureListen("0.0.0.0:0"))
+	b := httpbroker.New(httpbroker.WithRegistry(httpbroker.NewMemoryRegistry()),
+		httpbroker.Listen("0.0.0.0:0"), httpbroker.AllowPlaintext(), httpbroker.AllowAnonymous())
 	if err := b.Connect(t.Context()); err == nil {
-		t.Error("InsecureListen on no interface: got nil, want an error")
+		t.Error("Listen on no interface: got nil, want an error")
 	}
 }
 

@@ -1,0 +1,96 @@
+package httpbroker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// authenticate looks at all that a request can prove before its body is read. What
+// is asked for must all be there: certificate, token and signature.
+func (s *server) authenticate(w http.ResponseWriter, r *http.Request) (Peer, *refusal) {
+	o := s.options()
+	if r.Header.Get("Origin") != "" {
+		return Peer{}, &refusal{http.StatusForbidden, "browsers are not served"}
+	}
+	certificate, err := s.checkCertificate(w, r)
+	if err != nil {
+		return Peer{}, s.unauthorized(r, err)
+	}
+	peer := Peer{Certificate: certificate}
+	if certificate != nil {
+		peer.Name = nameOf(certificate)
+	}
+	if o.bearer != nil {
+		name, err := o.bearer.peer(r)
+		if err != nil {
+			return Peer{}, s.unauthorized(r, err)
+		}
+		if name != "" {
+			peer.Name = name
+		}
+	}
+	if o.signer != nil {
+		if err := o.signer.checkTime(r.Header, time.Now()); err != nil {
+			return Peer{}, s.unauthorized(r, err)
+		}
+	}
+	return peer, nil
+}
+
+// unauthorized logs why a request is not let in, and says only the kind of reason.
+func (s *server) unauthorized(r *http.Request, err error) *refusal {
+	s.logDenied("httpbroker: request is not authenticated", slog.String("from", r.RemoteAddr), slog.Any("error", err))
+	for _, reason := range []error{errNoCredentials, errExpired, errReplayed} {
+		if errors.Is(err, reason) {
+			return &refusal{http.StatusUnauthorized, reason.Error()}
+		}
+	}
+	if errors.Is(err, errCrowded) {
+		return &refusal{http.StatusTooManyRequests, errCrowded.Error()}
+	}
+	return &refusal{http.StatusUnauthorized, errCredentials.Error()}
+}
+
+// logDenied logs one refusal a second: whoever is refused must not fill the log.
+func (s *server) logDenied(message string, attributes ...any) {
+	now := time.Now().UnixNano()
+	if last := s.denied.Load(); now-last > int64(time.Second) && s.denied.CompareAndSwap(last, now) {
+		s.logger().Warn(message, attributes...)
+	}
+}
+
+// mayPublish asks the authorisation.
+func (s *server) mayPublish(ctx context.Context, peer Peer, topic, queue string) *refusal {
+	err := s.options().may(ctx, Access{peer, ActionPublish, topic, queue})
+	if err == nil {
+		return nil
+	}
+	s.logDenied("httpbroker: publish is not allowed", slog.String("peer", peer.Name),
+		slog.String("topic", topic), slog.String("queue", queue), slog.Any("error", err))
+	return &refusal{http.StatusForbidden, "not allowed to publish here"}
+}
+
+// appendCredentials appends the headers that authenticate a request.
+func (p *publisher) appendCredentials(ctx context.Context, b, body []byte) ([]byte, error) {
+	var err error
+	if p.options.bearer != nil {
+		if b, err = p.options.bearer.appendHeader(ctx, b); err != nil {
+			return b, err
+		}
+	}
+	if p.options.signer != nil {
+		b = p.options.signer.appendHeaders(b, p.ids.next(), time.Now(), body)
+	}
+	return b, nil
+}
+
+// authority returns the generation of the authorities that vouch for members.
+func (o *options) authority() int64 {
+	if o.transport == nil {
+		return 0
+	}
+	return o.transport.generation()
+}
