@@ -87,8 +87,8 @@ func (p *publisher) appendCredentials(ctx context.Context, b, body []byte) ([]by
 	return b, nil
 }
 
-// authority returns the generation of the authorities that vouch for members.
-func (o *options) authority() int64 {
+// certificateGeneration changes when certificates do.
+func (o *options) certificateGeneration() int64 {
 	if o.transport == nil {
 		return 0
 	}

@@ -52,7 +52,6 @@ type certificateFiles struct {
 type certificates struct {
 	own         tls.Certificate
 	authorities *x509.CertPool
-	text        string // of authorities
 	generation  int64
 }
 
@@ -117,15 +116,12 @@ func (f *certificateFiles) read(old *certificates) (*certificates, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &certificates{own: own, authorities: x509.NewCertPool(), text: string(text)}
+	c := &certificates{own: own, authorities: x509.NewCertPool()}
 	if !c.authorities.AppendCertsFromPEM(text) {
 		return nil, fmt.Errorf("%s: there is no certificate in it", f.paths[2])
 	}
 	if old != nil {
-		c.generation = old.generation
-		if old.text != c.text {
-			c.generation++
-		}
+		c.generation = old.generation + 1
 	}
 	return c, nil
 }

@@ -36,7 +36,7 @@ type conn struct {
 	since     time.Time // when it was last used
 	readBy    time.Time // its deadline for reading
 	peer      Peer      // who the member proved to be
-	authority int64     // generation of the authorities that vouched for it
+	under     int64     // generation of the certificates that it was made with
 	reused    bool
 }
 
@@ -56,7 +56,7 @@ func (p *publisher) dial(ctx context.Context, address string) (*conn, error) {
 	if err != nil {
 		return nil, &unsentError{err}
 	}
-	authority := p.options.authority()
+	under := p.options.certificateGeneration()
 	encrypted, peer, err := p.encrypt(ctx, c, address)
 	if err != nil {
 		return nil, &unsentError{errors.Join(err, c.Close())}
@@ -69,7 +69,7 @@ func (p *publisher) dial(ctx context.Context, address string) (*conn, error) {
 	p.conns[encrypted] = struct{}{}
 	limited := &io.LimitedReader{R: encrypted}
 	return &conn{
-		Conn: encrypted, publisher: p, limited: limited, reader: bufio.NewReader(limited), peer: peer, authority: authority,
+		Conn: encrypted, publisher: p, limited: limited, reader: bufio.NewReader(limited), peer: peer, under: under,
 	}, nil
 }
 
@@ -83,13 +83,13 @@ func (c *conn) Close() error {
 
 // connect returns a connection that was kept, or a new one.
 func (ep *endpoint) connect(ctx context.Context) (*conn, error) {
-	now, authority := time.Now(), ep.publisher.options.authority()
+	now, generation := time.Now(), ep.publisher.options.certificateGeneration()
 	ep.mu.Lock()
 	var stale []*conn
 	for n := len(ep.idle); n > 0; n = len(ep.idle) {
 		c := ep.idle[n-1]
 		ep.idle = ep.idle[:n-1]
-		if now.Sub(c.since) < maxIdleTime && c.authority == authority {
+		if now.Sub(c.since) < maxIdleTime && c.under == generation {
 			ep.mu.Unlock()
 			c.reused = true
 			return c, nil

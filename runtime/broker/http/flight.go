@@ -111,8 +111,8 @@ func verdictFor(ctx context.Context, err error) verdict {
 }
 
 // exchange sends the request and hands out results until the answer ends. Where
-// a kept connection turns out to be gone, a new one tries: the member knows a
-// message that it had already.
+// a kept connection turns out to be gone, or its certificate to be good no more, a
+// new one tries: the member knows a message that it had already.
 func (f *flight) exchange(ctx context.Context, deadline time.Time) error {
 	c, err := f.endpoint.connect(ctx)
 	if err != nil {
@@ -120,7 +120,7 @@ func (f *flight) exchange(ctx context.Context, deadline time.Time) error {
 	}
 	reused := c.reused // afterwards it is somebody else's
 	err = f.exchangeOn(ctx, c, deadline)
-	if !reused || !errors.Is(err, errNoAnswer) || ctx.Err() != nil {
+	if !reused || !errors.Is(err, errNoAnswer) && !isUnauthorized(err) || ctx.Err() != nil {
 		return err
 	}
 	fresh, dialErr := f.endpoint.dial(ctx)
@@ -128,6 +128,11 @@ func (f *flight) exchange(ctx context.Context, deadline time.Time) error {
 		return errors.Join(err, errors.Unwrap(dialErr)) // no longer certain
 	}
 	return f.exchangeOn(ctx, fresh, deadline)
+}
+
+func isUnauthorized(err error) bool {
+	refused, ok := errors.AsType[*refusalError](err)
+	return ok && refused.status == http.StatusUnauthorized
 }
 
 // exchangeOn uses a connection, and keeps it if it can be used again.

@@ -25,8 +25,8 @@ type transport interface {
 	// wantsClients reports whether publishers need a certificate.
 	wantsClients() bool
 
-	// generation changes with the authorities; verify tells whether they still vouch
-	// for a certificate of an older one.
+	// generation changes with the certificates; verify tells whether the authorities
+	// still vouch for one that was accepted under an older one.
 	generation() int64
 	verify(c *x509.Certificate, intermediates []*x509.Certificate) error
 }
@@ -65,7 +65,7 @@ func (t *fixedTransport) wantsClients() bool {
 	return t.config.ClientAuth == tls.RequireAndVerifyClientCert
 }
 
-func (t *fixedTransport) generation() int64                                          { return 0 }
+func (t *fixedTransport) generation() int64                                   { return 0 }
 func (t *fixedTransport) verify(*x509.Certificate, []*x509.Certificate) error { return nil }
 
 // withServerName returns c for a connection to host.
@@ -102,10 +102,10 @@ func (p *publisher) encrypt(ctx context.Context, c net.Conn, address string) (ne
 }
 
 // generationKey is the key under which a connection's context has the generation
-// of its authorities.
+// under which it was accepted.
 type generationKey struct{}
 
-// connContext notes on a connection which authorities it was accepted under.
+// connContext notes on a connection under which generation it was accepted.
 func (s *server) connContext(ctx context.Context, _ net.Conn) context.Context {
 	return context.WithValue(ctx, generationKey{}, s.options().transport.generation())
 }
