@@ -151,3 +151,57 @@ func BenchmarkPairs(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkAuthenticators publishes with each way to prove who sends, in turns with
+// none, within one run, by one caller and by 64.
+func BenchmarkAuthenticators(b *testing.B) {
+	ca, own := newAuthority(b, "ours"), newFiles(b)
+	own.write(b, ca, "orders.example", time.Now(), ca)
+	ways := []struct {
+		name string
+		opts []broker.Option
+	}{
+		{"none", nil},
+		{"bearer", []broker.Option{httpbroker.Bearer(token)}},
+		{"hmac", []broker.Option{httpbroker.HMAC(secret)}},
+		{"mtls", []broker.Option{httpbroker.TLSFiles(own[0], own[1], own[2])}},
+	}
+	for _, callers := range []int{1, 64} {
+		b.Run(fmt.Sprint("callers=", callers), func(b *testing.B) {
+			sends := make([]sender, len(ways))
+			for i, way := range ways {
+				sends[i] = secureSender(b, way.opts...)
+				load(b, sends[i], callers, 200)
+			}
+			const rounds = 5
+			each := max(64, b.N/rounds)
+			took := make([][]float64, len(ways))
+			for round := range rounds {
+				for i := range ways {
+					at := (i + round) % len(ways)
+					begin := time.Now()
+					load(b, sends[at], callers, each)
+					took[at] = append(took[at], float64(time.Since(begin).Microseconds())/float64(each))
+				}
+			}
+			for i, way := range ways {
+				slices.Sort(took[i])
+				b.ReportMetric(took[i][rounds/2], way.name+"-us/msg")
+			}
+		})
+	}
+}
+
+// secureSender publishes between two brokers with the same options.
+func secureSender(b *testing.B, opts ...broker.Option) sender {
+	b.Helper()
+	r := httpbroker.NewMemoryRegistry()
+	if _, err := connect(b, r, opts...).SubscribeRecords(context.Background(), "orders",
+		func(context.Context, *broker.RecordDelivery) error { return nil }, broker.Queue("billing")); err != nil {
+		b.Fatal(err)
+	}
+	publisher, body := connect(b, r, opts...), make([]byte, 200)
+	return func(ctx context.Context) error {
+		return publisher.PublishRecord(ctx, "orders", &broker.Record{Body: body})
+	}
+}

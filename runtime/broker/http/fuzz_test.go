@@ -20,7 +20,9 @@ func FuzzFrame(f *testing.F) {
 		f.Add(encodeFrame(&v))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		first, err := parseFrame(bytes.Clone(b))
+		var first *frame
+		var err error
+		within(t, len(b), func() { first, err = parseFrame(bytes.Clone(b)) })
 		if err != nil {
 			return
 		}
