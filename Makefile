@@ -17,6 +17,10 @@ each = @fail=0; for m in $(MODULES); do (cd $$m && $(1)) || fail=1; done; exit $
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+.PHONY: modules
+modules: ## print the directories of all modules
+	@echo $(MODULES)
+
 .PHONY: demo
 demo: ## generate from examples/proto and run examples/quickstart and examples/http
 	$(BUF) generate
@@ -90,6 +94,10 @@ checkgenerate: generate ## fail when what is generated is not what is committed
 .PHONY: release-check
 release-check: ## use every module at one version, without replace, as its users would
 	scripts/release-check
+
+.PHONY: vulncheck
+vulncheck: ## look for known vulnerabilities in what every module calls
+	scripts/vulncheck $(MODULES)
 
 .PHONY: tools
 tools: $(GOLANGCI) ## fetch the pinned buf and golangci-lint into .bin

@@ -1,11 +1,13 @@
 // Demo starts the publisher and the subscriber, kills the subscriber while orders
-// come in, starts it again, and shows that no order was lost.
+// come in, starts it again, and shows that no order was lost. With -secure the two
+// prove to each other who they are.
 package main
 
 import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -26,8 +28,10 @@ const (
 )
 
 func main() {
+	secure := flag.Bool("secure", false, "with certificates and signed requests")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Stdout)
+	err := run(ctx, os.Stdout, *secure)
 	stop()
 	if err != nil {
 		log.Fatal(err)
@@ -35,7 +39,7 @@ func main() {
 }
 
 // run is the demonstration. It fails when an order was published and not handled.
-func run(ctx context.Context, out io.Writer) (err error) {
+func run(ctx context.Context, out io.Writer, secure bool) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "demo-")
@@ -47,13 +51,14 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if text, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w: %s", err, text)
 	}
-	s := &stage{dir: dir, out: out, seen: make(map[string]int), news: make(chan struct{}, 1)}
+	s := &stage{dir: dir, secure: secure, out: out, seen: make(map[string]int), news: make(chan struct{}, 1)}
 	return s.play(ctx)
 }
 
 // stage is where the processes run.
 type stage struct {
 	dir      string
+	secure   bool
 	out      io.Writer
 	mu       sync.Mutex
 	seen     map[string]int // lines by verb and order
@@ -122,6 +127,9 @@ func (s *stage) judge() error {
 
 // start runs a program and prints what it says.
 func (s *stage) start(ctx context.Context, name string, args ...string) (*exec.Cmd, error) {
+	if s.secure {
+		args = append(args, "-secure", filepath.Join(s.dir, "secrets"))
+	}
 	cmd := exec.CommandContext(ctx, filepath.Join(s.dir, name), args...) //nolint:gosec // the words are ours
 	read, write, err := os.Pipe()
 	if err != nil {

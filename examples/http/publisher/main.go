@@ -4,6 +4,9 @@
 //	go run ./examples/http/subscriber
 //	go run ./examples/http/publisher
 //
+// With -secure DIR, the same for both, each proves to the other who it is: they use
+// certificates and a secret in DIR, and make them when DIR does not exist.
+//
 // Kill and start either as you like: an order that is printed as published was
 // handled, one that could not be is tried again under the same id.
 package main
@@ -21,6 +24,7 @@ import (
 	"time"
 
 	ordersv1 "github.com/micro-event/micro-event/examples/gen/shop/orders/v1"
+	"github.com/micro-event/micro-event/examples/http/internal/secrets"
 	"github.com/micro-event/micro-event/runtime/broker"
 	httpbroker "github.com/micro-event/micro-event/runtime/broker/http"
 	"github.com/micro-event/micro-event/runtime/event"
@@ -29,9 +33,10 @@ import (
 func main() {
 	count := flag.Int("count", 0, "orders to publish (0: until interrupted)")
 	every := flag.Duration("every", 500*time.Millisecond, "time between orders")
+	secure := flag.String("secure", "", "directory of certificates and a secret; made if it does not exist")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, *count, *every)
+	err := run(ctx, os.Stdout, *secure, *count, *every)
 	stop()
 	if err != nil {
 		log.Fatal(err)
@@ -39,9 +44,17 @@ func main() {
 }
 
 // run publishes orders until there were enough, or ctx ends.
-func run(ctx context.Context, w io.Writer, count int, every time.Duration) (err error) {
+func run(ctx context.Context, w io.Writer, secure string, count int, every time.Duration) (err error) {
 	out := log.New(w, "", 0)
-	b := httpbroker.New(broker.WithHooks(broker.Hooks{Connected: func(string, bool) {}}))
+	opts := []broker.Option{broker.WithHooks(broker.Hooks{Connected: func(string, bool) {}})}
+	if secure != "" {
+		more, err := secrets.Options(secure, "checkout")
+		if err != nil {
+			return err
+		}
+		opts = append(opts, more...)
+	}
+	b := httpbroker.New(opts...)
 	if err := b.Connect(ctx); err != nil {
 		return err
 	}

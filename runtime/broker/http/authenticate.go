@@ -42,7 +42,9 @@ func (s *server) authenticate(w http.ResponseWriter, r *http.Request) (Peer, *re
 
 // unauthorized logs why a request is not let in, and says only the kind of reason.
 func (s *server) unauthorized(r *http.Request, err error) *refusal {
-	s.logDenied("httpbroker: request is not authenticated", slog.String("from", r.RemoteAddr), slog.Any("error", err))
+	if s.mayLogDenied() {
+		s.logger().Warn("httpbroker: request is not authenticated", slog.String("from", r.RemoteAddr), slog.Any("error", err))
+	}
 	for _, reason := range []error{errNoCredentials, errExpired, errReplayed} {
 		if errors.Is(err, reason) {
 			return &refusal{http.StatusUnauthorized, reason.Error()}
@@ -54,12 +56,10 @@ func (s *server) unauthorized(r *http.Request, err error) *refusal {
 	return &refusal{http.StatusUnauthorized, errCredentials.Error()}
 }
 
-// logDenied logs one refusal a second: whoever is refused must not fill the log.
-func (s *server) logDenied(message string, attributes ...any) {
-	now := time.Now().UnixNano()
-	if last := s.denied.Load(); now-last > int64(time.Second) && s.denied.CompareAndSwap(last, now) {
-		s.logger().Warn(message, attributes...)
-	}
+// mayLogDenied is true once a second: whoever is refused must not fill the log.
+func (s *server) mayLogDenied() bool {
+	now, last := time.Now().UnixNano(), s.denied.Load()
+	return now-last > int64(time.Second) && s.denied.CompareAndSwap(last, now)
 }
 
 // mayPublish asks the authorisation.
@@ -68,8 +68,10 @@ func (s *server) mayPublish(ctx context.Context, peer Peer, topic, queue string)
 	if err == nil {
 		return nil
 	}
-	s.logDenied("httpbroker: publish is not allowed", slog.String("peer", peer.Name),
-		slog.String("topic", topic), slog.String("queue", queue), slog.Any("error", err))
+	if s.mayLogDenied() {
+		s.logger().Warn("httpbroker: publish is not allowed", slog.String("peer", peer.Name),
+			slog.String("topic", topic), slog.String("queue", queue), slog.Any("error", err))
+	}
 	return &refusal{http.StatusForbidden, "not allowed to publish here"}
 }
 

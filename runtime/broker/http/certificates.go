@@ -31,8 +31,7 @@ func TLSFiles(certificate, key, authorities string) broker.Option {
 	return newOption(func(o *options) error {
 		files := &certificateFiles{paths: [3]string{certificate, key, authorities}, log: o.logger}
 		o.transport = files
-		_, err := files.load()
-		return err
+		return files.load()
 	})
 }
 
@@ -65,7 +64,7 @@ type fileChange struct {
 func (f *certificateFiles) get() *certificates {
 	if now := time.Now().UnixNano(); now-f.checked.Load() > int64(certificateAge) {
 		f.checked.Store(now)
-		if _, err := f.load(); err != nil {
+		if err := f.load(); err != nil {
 			f.log().Warn("httpbroker: certificates not read again; the old ones stay", slog.Any("error", err))
 		}
 	}
@@ -74,13 +73,13 @@ func (f *certificateFiles) get() *certificates {
 
 // load reads the files if they have changed. It returns an error once for each
 // state that cannot be read.
-func (f *certificateFiles) load() (*certificates, error) {
+func (f *certificateFiles) load() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	old := f.current.Load()
 	changes, err := f.stat()
 	if err == nil && (old != nil && changes == f.changes || changes == f.warned) {
-		return old, nil
+		return nil
 	}
 	var next *certificates
 	if err == nil {
@@ -88,11 +87,11 @@ func (f *certificateFiles) load() (*certificates, error) {
 	}
 	if err != nil {
 		f.warned = changes
-		return nil, fmt.Errorf("TLSFiles: %w", err)
+		return fmt.Errorf("TLSFiles: %w", err)
 	}
 	f.changes = changes
 	f.current.Store(next)
-	return next, nil
+	return nil
 }
 
 func (f *certificateFiles) stat() ([3]fileChange, error) {
@@ -112,7 +111,7 @@ func (f *certificateFiles) read(old *certificates) (*certificates, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(f.paths[2])
+	text, err := os.ReadFile(f.paths[2]) //nolint:gosec // the path is an option
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,7 @@ package httpbroker
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
+	"encoding/json" //nolint:depguard // the JSON format of CloudEvents, not that of a message
 	"errors"
 	"fmt"
 	"mime"

@@ -60,11 +60,24 @@
 //
 // # Security
 //
-// The broker listens on the loopback interface and refuses any other address
-// unless that is asked for by name, since nothing here asks who a publisher is.
+// By default the broker listens on the loopback interface, where every process of
+// the machine may publish. For an address that other machines can reach Connect
+// wants encryption and authentication, each of which only an option that says so
+// in its name waives:
+//
+//   - [TLSFiles]: mutual TLS, with files that are read again when they change; [TLS]
+//     for a configuration of one's own.
+//   - [Bearer], [BearerFunc]: a token, fixed or from an issuer.
+//   - [HMAC]: requests signed after Standard Webhooks; a signature is good once.
+//
+// All that are given must be satisfied. [Authorize] says who may publish to a topic,
+// and which members messages may be sent to. [Ingress] lets everybody else publish
+// CloudEvents under the same rules.
+//
 // Addresses from a registry are hints: link-local, multicast and unspecified ones
-// are never dialled, redirections never followed, proxies not used. Requests are
-// bounded in size, number, time and memory before they are read.
+// are never dialled, redirections never followed, proxies not used, browsers not
+// served. Requests are bounded in size, number, time and memory before they are
+// read; all but signatures is checked before a body is read.
 //
 // The protocol is written down in docs/protocol.md.
 package httpbroker

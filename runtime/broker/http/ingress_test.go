@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -208,9 +209,7 @@ func TestIngressWantsTheSameCredentials(t *testing.T) {
 	}
 	url, _ = door(t, nil, httpbroker.HMAC(secret))
 	sign := func(req *http.Request, body string) *http.Request {
-		for name, values := range signed(secret, "msg_1", time.Now(), body) {
-			req.Header[name] = values
-		}
+		maps.Copy(req.Header, signed(secret, "msg_1", time.Now(), body))
 		return req
 	}
 	if answer := answerTo(t, sign(event(t, url+"orders", "hi"), "hi")); !strings.HasPrefix(answer, "401 the signature does not cover the headers") {
@@ -252,7 +251,7 @@ func TestIngressWithCurl(t *testing.T) {
 	url, got := door(t, nil, httpbroker.Bearer(token))
 	for _, block := range blocks {
 		script, _, _ := strings.Cut(block, "```")
-		command := exec.CommandContext(t.Context(), "bash", "-euc", script) //nolint:gosec // the page is ours
+		command := exec.CommandContext(t.Context(), "bash", "-euc", script)
 		command.Env = append(os.Environ(), "BROKER="+strings.TrimSuffix(url, httpbroker.IngressPath), "TOKEN="+token)
 		out, err := command.CombinedOutput()
 		if err != nil || !strings.HasSuffix(string(out), "204") {
