@@ -43,7 +43,8 @@ type fortress struct {
 	sent    int
 }
 
-// stranger is a client of another authority; it is nil where there is no TLS.
+// newFortress starts one. Client is the configuration of who sends, nil where there
+// is no TLS.
 func newFortress(t *testing.T, options []broker.Option, client *tls.Config) *fortress {
 	t.Helper()
 	f := &fortress{client: &http.Client{Transport: &http.Transport{TLSClientConfig: client, DisableKeepAlives: true}}}

@@ -14,6 +14,9 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+	httpbroker "github.com/micro-event/micro-event/runtime/broker/http"
 )
 
 // authority issues certificates.
@@ -77,6 +80,11 @@ func newFiles(tb testing.TB) files {
 	tb.Helper()
 	dir := tb.TempDir()
 	return files{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "ca.pem")}
+}
+
+// options are those of a service that looks at its files each time.
+func (f files) options() []broker.Option {
+	return []broker.Option{httpbroker.TLSFiles(f[0], f[1], f[2]), httpbroker.LookEachTime()}
 }
 
 // write writes a certificate that issuer has issued and the authorities to trust.

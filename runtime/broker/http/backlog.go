@@ -33,6 +33,7 @@ func (b *backlog) accept(ctx context.Context, l *leg) error {
 	if taken || err != nil {
 		return err
 	}
+	l.route = nil
 	return b.keep(ctx, l) // without the turn of the key, which those in the backlog may need
 }
 
@@ -49,7 +50,7 @@ func (b *backlog) direct(ctx context.Context, l *leg) (bool, error) {
 	if !b.isEmpty() {
 		return false, nil
 	}
-	if err := b.queue.turns.take(ctx, l.message.key, l.deadline); err != nil {
+	if err := l.takeTurn(ctx); err != nil {
 		return false, err
 	}
 	defer b.queue.turns.give(l.message.key)

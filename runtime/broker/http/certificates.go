@@ -19,8 +19,8 @@ const certificateAge = time.Second
 
 // TLSFiles encrypts and makes both sides prove who they are: each shows the
 // certificate in the file certificate, whose private key is in key, and trusts
-// those that the authorities in the file authorities issued, all in PEM. A member is known by the
-// host of its address, which its certificate must name.
+// those that the authorities in the file authorities issued, all in PEM. A member is
+// known by the host of its address, which its certificate must name.
 //
 // The files are read again within a second after they changed, so that
 // certificates, and authorities, can be renewed while the broker runs: connections
@@ -29,7 +29,7 @@ const certificateAge = time.Second
 // logged.
 func TLSFiles(certificate, key, authorities string) broker.Option {
 	return newOption(func(o *options) error {
-		files := &certificateFiles{paths: [3]string{certificate, key, authorities}, log: o.logger}
+		files := &certificateFiles{paths: [3]string{certificate, key, authorities}, age: certificateAge, log: o.logger}
 		o.transport = files
 		return files.load()
 	})
@@ -38,6 +38,7 @@ func TLSFiles(certificate, key, authorities string) broker.Option {
 // certificateFiles is a transport whose certificates lie in files.
 type certificateFiles struct {
 	paths   [3]string // certificate, key, authorities
+	age     time.Duration
 	log     func() *slog.Logger
 	current atomic.Pointer[certificates]
 	checked atomic.Int64 // when the files were looked at, in ns
@@ -62,7 +63,7 @@ type fileChange struct {
 
 // get returns what the files hold, or held when they could last be read.
 func (f *certificateFiles) get() *certificates {
-	if now := time.Now().UnixNano(); now-f.checked.Load() > int64(certificateAge) {
+	if now := time.Now().UnixNano(); now-f.checked.Load() > int64(f.age) {
 		f.checked.Store(now)
 		if err := f.load(); err != nil {
 			f.log().Warn("httpbroker: certificates not read again; the old ones stay", slog.Any("error", err))

@@ -145,24 +145,24 @@ func (ep *endpoint) retire() {
 	closeAll(idle)
 }
 
-// requestHead returns all of a request but the length and the body.
+// requestHead returns all of a request but the length, the credentials and the body.
 func requestHead(host string) string {
 	return "POST " + DeliverPath + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: " + frameType + "\r\nContent-Length: "
 }
 
-// write sends a request.
-func (c *conn) write(ctx context.Context, head string, body []byte) error {
+// request returns a request as it is sent, credentials included.
+func (p *publisher) request(ctx context.Context, head string, body []byte) ([]byte, error) {
 	b := bodies.get(len(head) + len(body) + 16)
 	b = append(b, head...)
 	b = strconv.AppendInt(b, int64(len(body)), 10)
 	b = append(b, "\r\n"...)
-	b, err := c.publisher.appendCredentials(ctx, b, body)
-	if err != nil {
-		bodies.put(b)
-		return &unsentError{err}
-	}
+	b, err := p.appendCredentials(ctx, b, body)
 	b = append(b, "\r\n"...)
-	b = append(b, body...)
+	return append(b, body...), err
+}
+
+// write sends a request, and lets go of it.
+func (c *conn) write(b []byte) error {
 	if len(b) > socketBuffer {
 		if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 			return &unsentError{err}

@@ -154,7 +154,11 @@ func (f *flight) converse(ctx context.Context, c *conn, deadline time.Time) (reu
 	if err := c.await(ctx, deadline); err != nil {
 		return false, &unsentError{err}
 	}
-	writeErr := c.write(ctx, f.endpoint.requestHead, f.body)
+	request, err := c.publisher.request(ctx, f.endpoint.requestHead, f.body)
+	if err != nil {
+		return true, &unsentError{err}
+	}
+	writeErr := c.write(request)
 	if _, ok := errors.AsType[*unsentError](writeErr); ok && !c.reused {
 		return false, writeErr
 	}

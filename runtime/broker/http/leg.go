@@ -33,7 +33,7 @@ type leg struct {
 	message   *outgoing
 	deadline  time.Time // of the whole, that of ctx or sooner
 	noWait    bool
-	route     *route // that was looked up for the message; nil after the first attempt
+	route     *route // that was looked up just now, for the first attempt; else nil
 
 	uncertain bool      // a member may have it
 	sticky    *endpoint // that member
@@ -84,11 +84,21 @@ func (l *leg) run(ctx context.Context) error {
 	if l.publisher.level == Accepted {
 		return l.queue.backlog.accept(ctx, l)
 	}
-	if err := l.queue.turns.take(ctx, l.message.key, l.deadline); err != nil {
+	if err := l.takeTurn(ctx); err != nil {
 		return err
 	}
 	defer l.queue.turns.give(l.message.key)
 	return l.runQueue(ctx)
+}
+
+// takeTurn waits for the turn of the key in the queue. Where the messages go may be
+// another place by then.
+func (l *leg) takeTurn(ctx context.Context) error {
+	waited, err := l.queue.turns.take(ctx, l.message.key, l.deadline)
+	if waited {
+		l.route = nil
+	}
+	return err
 }
 
 // runQueue asks members of the queue until one has done it.

@@ -86,13 +86,13 @@ func TestTurnsComeInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var turns turns
 		far := time.Now().Add(time.Hour)
-		if err := turns.take(t.Context(), "k", far); err != nil {
+		if _, err := turns.take(t.Context(), "k", far); err != nil {
 			t.Fatal(err)
 		}
 		var got []int
 		for i := range 5 {
 			go func() {
-				if err := turns.take(t.Context(), "k", far); err != nil {
+				if _, err := turns.take(t.Context(), "k", far); err != nil {
 					t.Error(err)
 				}
 				got = append(got, i)
@@ -102,13 +102,13 @@ func TestTurnsComeInOrder(t *testing.T) {
 		}
 		withdrawn, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := turns.take(withdrawn, "k", far); !errors.Is(err, context.Canceled) {
+		if _, err := turns.take(withdrawn, "k", far); !errors.Is(err, context.Canceled) {
 			t.Errorf("take with a done context: got %v", err)
 		}
-		if err := turns.take(t.Context(), "k", time.Now().Add(time.Second)); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := turns.take(t.Context(), "k", time.Now().Add(time.Second)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("take until a deadline: got %v", err)
 		}
-		if err := turns.take(t.Context(), "other", far); err != nil {
+		if _, err := turns.take(t.Context(), "other", far); err != nil {
 			t.Errorf("another key: %v", err)
 		}
 		turns.give("k")

@@ -16,8 +16,8 @@ type Peer struct {
 	// empty when neither was asked for.
 	Name string
 
-	// Certificate was verified. It is nil without TLS, and for a publisher when
-	// none is required of it.
+	// Certificate was verified. It is nil without TLS, for a publisher when none is
+	// required of it, and for a member where the configuration of [TLS] does not verify.
 	Certificate *x509.Certificate
 }
 

@@ -83,19 +83,24 @@ func (s *server) mayListen(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	if isLoopback(ctx, host) {
+	loopback, err := isLoopback(ctx, host)
+	if loopback {
 		return nil
 	}
-	return s.options().checkReach(address)
+	if bad := s.options().checkReach(address); bad != nil {
+		return errors.Join(err, bad)
+	}
+	return nil
 }
 
-// isLoopback reports whether all addresses of a host are this machine's own.
-func isLoopback(ctx context.Context, host string) bool {
+// isLoopback reports whether all addresses of a host are this machine's own. One that
+// cannot be looked up is not, for all that is known.
+func isLoopback(ctx context.Context, host string) (bool, error) {
 	if host == "" {
-		return false
+		return false, nil
 	}
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	return err == nil && !slices.ContainsFunc(ips, func(ip netip.Addr) bool { return !ip.Unmap().IsLoopback() })
+	return err == nil && !slices.ContainsFunc(ips, func(ip netip.Addr) bool { return !ip.Unmap().IsLoopback() }), err
 }
 
 // shutdown lets answers be written until ctx ends.

@@ -19,7 +19,7 @@ const singleTimeout = time.Second
 // runSingle delivers the message to a subscription without a queue, or returns
 // errGone.
 func (l *leg) runSingle(ctx context.Context) error {
-	if err := l.single.turns.take(ctx, l.message.key, l.deadline); err != nil {
+	if _, err := l.single.turns.take(ctx, l.message.key, l.deadline); err != nil {
 		return err
 	}
 	defer l.single.turns.give(l.message.key)

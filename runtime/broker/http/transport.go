@@ -97,7 +97,11 @@ func (p *publisher) encrypt(ctx context.Context, c net.Conn, address string) (ne
 	if err := encrypted.HandshakeContext(ctx); err != nil {
 		return nil, Peer{}, err
 	}
-	leaf := encrypted.ConnectionState().PeerCertificates[0]
+	state := encrypted.ConnectionState()
+	if len(state.VerifiedChains) == 0 { // the configuration does without
+		return encrypted, Peer{}, nil
+	}
+	leaf := state.PeerCertificates[0]
 	return encrypted, Peer{Name: nameOf(leaf), Certificate: leaf}, nil
 }
 

@@ -13,10 +13,11 @@ type turns struct {
 	keys map[string][]chan struct{} // those who wait, first come first
 }
 
-// take waits for the turn of a key, until deadline at most. Without a key it is always one's turn.
-func (t *turns) take(ctx context.Context, key string, deadline time.Time) error {
+// take waits for the turn of a key, until deadline at most, and reports whether it had
+// to. Without a key it is always one's turn.
+func (t *turns) take(ctx context.Context, key string, deadline time.Time) (waited bool, err error) {
 	if key == "" {
-		return nil
+		return false, nil
 	}
 	t.mu.Lock()
 	waiting, taken := t.keys[key]
@@ -26,7 +27,7 @@ func (t *turns) take(ctx context.Context, key string, deadline time.Time) error 
 		}
 		t.keys[key] = nil
 		t.mu.Unlock()
-		return nil
+		return false, nil
 	}
 	mine := make(chan struct{})
 	t.keys[key] = append(waiting, mine)
@@ -35,13 +36,13 @@ func (t *turns) take(ctx context.Context, key string, deadline time.Time) error 
 	defer timer.Stop()
 	select {
 	case <-mine:
-		return nil
+		return true, nil
 	case <-timer.C:
 		t.withdraw(key, mine)
-		return context.DeadlineExceeded
+		return true, context.DeadlineExceeded
 	case <-ctx.Done():
 		t.withdraw(key, mine)
-		return context.Cause(ctx)
+		return true, context.Cause(ctx)
 	}
 }
 

@@ -75,7 +75,7 @@ func (w *wave) send(ctx context.Context) {
 
 func (w *wave) takeTurns(ctx context.Context) (taken int) {
 	for i, l := range w.legs {
-		if w.backlog.queue.turns.take(ctx, l.message.key, l.deadline) != nil {
+		if _, err := w.backlog.queue.turns.take(ctx, l.message.key, l.deadline); err != nil {
 			return i
 		}
 	}
