@@ -83,7 +83,7 @@ func rows() []row {
 		{"at least once", func(c broker.Capabilities) bool { return c.AtLeastOnce }},
 		{"a queue outlives its members", func(c broker.Capabilities) bool { return c.QueueOutlivesMembers }},
 		{"a queue before its first member, and so dead letters", func(c broker.Capabilities) bool { return c.DeclareQueue }},
-		{"order by key within a member", func(broker.Capabilities) bool { return true }},
+		{"order by key within a member", func(broker.Capabilities) bool { return true }}, // the engine's doing, S4
 		{"a key at one member at a time", func(c broker.Capabilities) bool { return c.KeyOrderAcrossMembers }},
 		{"attempts counted across members", func(c broker.Capabilities) bool { return c.PersistentAttempts }},
 		{"deliveries counted, for `MaxDeliveries`", func(c broker.Capabilities) bool { return c.DeliveryCount }},
