@@ -130,3 +130,20 @@ func TestIsASCII(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckRecord(t *testing.T) {
+	if err := CheckRecord(&Record{Key: "k", Header: []Field{{"tenant", "é"}}}); err != nil {
+		t.Errorf("a valid record: %v", err)
+	}
+	for name, r := range map[string]*Record{
+		"long key":   {Key: strings.Repeat("k", MaxKeyBytes+1)},
+		"no name":    {Header: []Field{{"", "v"}}},
+		"not UTF-8":  {Header: []Field{{"tenant", "\xff"}}},
+		"too many":   {Header: make([]Field, MaxHeaderEntries+1)},
+		"long value": {Header: []Field{{"tenant", strings.Repeat("v", MaxHeaderValueBytes+1)}}},
+	} {
+		if err := CheckRecord(r); !errors.Is(err, ErrInvalidHeader) {
+			t.Errorf("%s: got %v, want ErrInvalidHeader", name, err)
+		}
+	}
+}

@@ -2,31 +2,10 @@
 package main
 
 import (
-	"context"
-	"log"
 	"os"
 
-	ordersv1 "github.com/micro-event/micro-event/examples/gen/shop/orders/v1"
+	"github.com/micro-event/micro-event/benchmarks/size/shop"
 	natsbroker "github.com/micro-event/micro-event/runtime/broker/nats"
-	"github.com/micro-event/micro-event/runtime/event"
 )
 
-func main() {
-	ctx, b := context.Background(), natsbroker.New(os.Args[1])
-	handled := make(chan struct{})
-	billing := event.NewServer(b, "billing")
-	check(ordersv1.SubscribeOrderCreated(billing, func(context.Context, *ordersv1.OrderCreated) error {
-		close(handled)
-		return nil
-	}))
-	check(billing.Start(ctx))
-	check(ordersv1.PublishOrderCreated(ctx, event.NewClient(b, "shop"), &ordersv1.OrderCreated{OrderId: "o-1"}))
-	<-handled
-	check(billing.Stop(ctx))
-}
-
-func check(err error) {
-	if err != nil {
-		log.Fatal(err)
-	}
-}
+func main() { shop.Run(natsbroker.New(os.Args[1])) }
