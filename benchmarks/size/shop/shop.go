@@ -3,7 +3,6 @@ package shop
 
 import (
 	"context"
-	"log"
 
 	ordersv1 "github.com/micro-event/micro-event/examples/gen/shop/orders/v1"
 	"github.com/micro-event/micro-event/runtime/broker"
@@ -11,21 +10,22 @@ import (
 )
 
 // Run publishes and handles an event.
-func Run(b broker.Broker) {
+func Run(b broker.Broker) error {
 	ctx, handled := context.Background(), make(chan struct{})
 	billing := event.NewServer(b, "billing")
-	check(ordersv1.SubscribeOrderCreated(billing, func(context.Context, *ordersv1.OrderCreated) error {
+	err := ordersv1.SubscribeOrderCreated(billing, func(context.Context, *ordersv1.OrderCreated) error {
 		close(handled)
 		return nil
-	}))
-	check(billing.Start(ctx))
-	check(ordersv1.PublishOrderCreated(ctx, event.NewClient(b, "shop"), &ordersv1.OrderCreated{OrderId: "o-1"}))
-	<-handled
-	check(billing.Stop(ctx))
-}
-
-func check(err error) {
+	})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
+	if err := billing.Start(ctx); err != nil {
+		return err
+	}
+	if err := ordersv1.PublishOrderCreated(ctx, event.NewClient(b, "shop"), &ordersv1.OrderCreated{OrderId: "o-1"}); err != nil {
+		return err
+	}
+	<-handled
+	return billing.Stop(ctx)
 }
