@@ -10,7 +10,9 @@ require (
 	github.com/micro-event/micro-event v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/kafka v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/nats v0.0.0
+	github.com/micro-event/micro-event/runtime/broker/redis v0.0.0
 	github.com/nats-io/nats.go v1.55.0
+	github.com/redis/rueidis v1.0.79
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kadm v1.19.0
 	google.golang.org/protobuf v1.36.12
@@ -54,4 +56,5 @@ replace (
 	github.com/micro-event/micro-event => ../
 	github.com/micro-event/micro-event/runtime/broker/kafka => ../runtime/broker/kafka
 	github.com/micro-event/micro-event/runtime/broker/nats => ../runtime/broker/nats
+	github.com/micro-event/micro-event/runtime/broker/redis => ../runtime/broker/redis
 )

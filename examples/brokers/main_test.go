@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/twmb/franz-go/pkg/kfake"
 )
@@ -18,6 +19,7 @@ func TestTheSameProgramOnEachBroker(t *testing.T) {
 	nats := natsServer(t)
 	for _, address := range []string{
 		"memory://", "http://", "http://127.0.0.1:0", nats, "nats-core" + strings.TrimPrefix(nats, "nats"), kafkaServer(t),
+		"redis://" + miniredis.RunT(t).Addr(),
 	} {
 		t.Run(address, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

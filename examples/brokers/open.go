@@ -9,6 +9,7 @@ import (
 	kafkabroker "github.com/micro-event/micro-event/runtime/broker/kafka"
 	memorybroker "github.com/micro-event/micro-event/runtime/broker/memory"
 	natsbroker "github.com/micro-event/micro-event/runtime/broker/nats"
+	redisbroker "github.com/micro-event/micro-event/runtime/broker/redis"
 )
 
 // open returns the broker that a URL names. It is all that a program has to know
@@ -30,8 +31,10 @@ func open(address string) (*broker.Engine, error) {
 		return natsbroker.New(u.String(), natsbroker.Core()), nil
 	case "kafka", "kafkas":
 		return kafkabroker.New(address), nil
+	case "redis", "rediss":
+		return redisbroker.New(address), nil
 	}
-	return nil, fmt.Errorf("broker %q: unknown scheme (known are memory, http, nats, tls, nats-core, kafka and kafkas)", u.Redacted())
+	return nil, fmt.Errorf("broker %q: unknown scheme (known are memory, http, nats, tls, nats-core, kafka, kafkas, redis and rediss)", u.Redacted())
 }
 
 // openHTTP needs no server: http:// finds the other processes of this user on this

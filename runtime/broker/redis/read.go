@@ -153,6 +153,15 @@ func (s *source) claim(ctx context.Context, n int) ([]*delivery, error) {
 		if err != nil {
 			return claimed, err
 		}
+		if len(answer) > 2 { // since Redis 7: what was trimmed
+			trimmed, err := answer[2].AsStrSlice()
+			if err != nil {
+				return claimed, err
+			}
+			for _, id := range trimmed {
+				entries = append(entries, rueidis.XRangeSlice{ID: id})
+			}
+		}
 		claimed = append(claimed, s.add(entries)...)
 		if from == "0-0" {
 			break
