@@ -23,6 +23,21 @@
 // the refusal is tested. A line that a transport breaks for a good reason is
 // named in Features.Skip with that reason.
 //
+// # Faults
+//
+// [RunFaults] is for transports with a server of their own: it restarts the server,
+// cuts connections and kills a process that is a member of a queue, under load, and
+// counts. The process is the test program itself:
+//
+//	func TestMain(m *testing.M) {
+//		brokertest.ServeMember(open)
+//		os.Exit(m.Run())
+//	}
+//
+//	func TestFaults(t *testing.T) {
+//		brokertest.RunFaults(t, brokertest.Faults{URL: url, Open: open, Restart: restart})
+//	}
+//
 // # How the tests work
 //
 // A test is named after its line: P publish, S subscriptions, H handler outcome,

@@ -164,12 +164,17 @@ func (l *ledger) await(what string, met func() bool) {
 		select {
 		case <-changed:
 		case <-timeout:
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.Fatalf("waited %v for %s; %d calls of Publish have ended, %d messages are taken, %d handled; not handled: %.200q",
-				ledgerPatience, what, l.ended, len(l.taken), len(l.seen), l.missing())
+			l.Fatalf("waited %v for %s; %s", ledgerPatience, what, l.state())
 		}
 	}
+}
+
+// state says where things stand.
+func (l *ledger) state() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return fmt.Sprintf("%d calls of Publish have ended, %d messages are taken, %d handled; not handled: %.200q",
+		l.ended, len(l.taken), len(l.seen), l.missing())
 }
 
 // check fails the test when something was handled whose Publish had certainly

@@ -88,8 +88,9 @@ func TestTLSIsSpoken(t *testing.T) {
 		miniURL(m):             {redisbroker.TLS(&tls.Config{MinVersion: tls.VersionTLS13})},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := redisbroker.New(url, opts...).Connect(ctx); err == nil {
+		err := redisbroker.New(url, opts...).Connect(ctx)
+		cancel()
+		if err == nil {
 			t.Errorf("%s: connected without TLS", url)
 		}
 	}

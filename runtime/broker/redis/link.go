@@ -154,7 +154,7 @@ func unreachable(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &timeout) {
 		return false
 	}
-	_, answered := rueidis.IsRedisErr(err)
+	_, answered := errors.AsType[*rueidis.RedisError](err)
 	return !answered
 }
 

@@ -176,7 +176,7 @@ func (d *driver) begin(ctx context.Context, client rueidis.Client) error {
 		client.Close()
 		return err
 	}
-	s.link = newLink(d.watch, s.Ping)
+	s.link = newLink(d.watch, s.Ping) //nolint:contextcheck // it outlives ctx
 	d.session = s
 	return nil
 }

@@ -71,7 +71,7 @@ func (d *driver) Open(ctx context.Context, spec broker.SourceSpec) (broker.Sourc
 		want: make(chan int, 1), got: make(chan batch, 1), read: make(chan struct{}),
 		mine: make(map[string]*delivery),
 	}
-	s.life, s.stop = context.WithCancelCause(d.link.ended) //nolint:contextcheck // the source outlives ctx
+	s.life, s.stop = context.WithCancelCause(d.link.ended)
 	s.settlements.init()
 	if spec.Queue == "" {
 		s.own, s.group = true, ownPrefix+s.consumer
@@ -82,8 +82,8 @@ func (d *driver) Open(ctx context.Context, spec broker.SourceSpec) (broker.Sourc
 	if err := d.createGroup(ctx, s.stream, s.group, "$"); err != nil {
 		return nil, err
 	}
-	go s.readLoop()
-	go s.settleLoop()
+	go s.readLoop()   //nolint:contextcheck // the source outlives ctx
+	go s.settleLoop() //nolint:contextcheck // as above
 	return s, nil
 }
 
@@ -99,7 +99,7 @@ func (s *source) stayAlive(ctx context.Context) error {
 func (s *source) Receive(ctx context.Context, buf []broker.Raw) (int, error) {
 	for {
 		if s.life.Err() != nil {
-			return 0, context.Cause(s.life)
+			return 0, context.Cause(s.life) //nolint:contextcheck // the life of the source is another one
 		}
 		if n := s.take(buf); n > 0 {
 			return n, nil

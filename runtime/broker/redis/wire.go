@@ -45,10 +45,10 @@ func newDelivery(e *rueidis.XRangeSlice) *delivery {
 	d.record.Header = make([]broker.Field, 0, max(0, len(e.FieldValues)-1))
 	for i := range e.FieldValues {
 		f := &e.FieldValues[i]
-		switch {
-		case f.Field == bodyField:
+		switch f.Field {
+		case bodyField:
 			d.record.Body = []byte(f.Value)
-		case f.Field == keyField:
+		case keyField:
 			d.record.Key = f.Value
 		default:
 			if name, ok := strings.CutPrefix(f.Field, headerPrefix); ok && name != "" {
