@@ -1,0 +1,47 @@
+// Package rabbitmqbroker is a broker on RabbitMQ (AMQP 0.9.1), at least once, for
+// RabbitMQ 3.10 and newer.
+//
+//	b := rabbitmqbroker.New("amqp://orders:secret@rabbit-1:5672/shop")
+//
+// # Objects on the server
+//
+// Messages are published to the durable topic exchange "micro-event" (see
+// [Exchange]); the topic is the routing key. A queue is the quorum queue
+// "<queue>@<topic>", hashed when longer than 255 bytes, bound to that key. Subscribe
+// and DeclareQueue make what is missing; a queue that exists is used as it is. A
+// subscription without a queue has a queue of its own, which ends with it, or
+// [InactiveThreshold] after its process died.
+//
+// RabbitMQ 4 drops a message of a quorum queue that came back 20 times, and what a
+// member gives back counts. Queues that this package makes there have no such limit;
+// [broker.MaxDeliveries] is the one that keeps a dead letter.
+//
+// # Delivery
+//
+// Publish sends persistent messages, which the server must route, and returns nil
+// when it has confirmed them: a majority of the replicas has written them. A topic
+// without a queue is [broker.ErrNoSubscribers]. Publish waits for a lost connection to
+// come back, for room in the publish window ([PublishWindow]) and while the server is
+// short of memory or disk, as long as its context lives; with NoWait the last two are
+// [broker.ErrBackpressure]. A confirmation that did not come before the connection was
+// lost, the context ended or 30 s were over is [broker.ErrUncertain]. A message is never
+// sent twice.
+//
+// Members of a queue share its messages as they have room for them, so the order per
+// key holds within a member only. A member takes as many as it may handle at once,
+// and more only while retries wait in it. What it gives back, or had when its
+// connection broke, is delivered again before newer messages. What was delivered on a
+// connection that is gone cannot be acknowledged: a handler that runs meanwhile
+// finishes, and its message comes again.
+//
+// The server closes a channel that holds a message for longer than its
+// consumer_timeout, 30 minutes by default; the messages are delivered again then.
+//
+// # Wire format
+//
+// CloudEvents 1.0 binary mode of the AMQP binding: ce-id is the header
+// "cloudEvents:id", and content-type the property of that name. Other headers keep
+// their names, and the key is the header "micro-key". Headers that would mean
+// something to the server or to this binding, or are more than fits in a frame, travel
+// before the body, all of them, and the header "micro-packed" says how long they are.
+package rabbitmqbroker

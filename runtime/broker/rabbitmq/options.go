@@ -1,0 +1,66 @@
+package rabbitmqbroker
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+)
+
+// Defaults of the options.
+const (
+	DefaultExchange          = "micro-event"
+	DefaultInactiveThreshold = 5 * time.Minute
+	DefaultPublishWindow     = 1024
+)
+
+// config is what the options come to.
+type config struct {
+	exchange string
+	inactive time.Duration
+	window   int
+	tls      *tls.Config
+}
+
+func defaultConfig() config {
+	return config{exchange: DefaultExchange, inactive: DefaultInactiveThreshold, window: DefaultPublishWindow}
+}
+
+func (c *config) validate() error {
+	var errs []error
+	if n := len(c.exchange); n == 0 || n > maxNameBytes {
+		errs = append(errs, fmt.Errorf("option Exchange: the name has %d bytes, want 1 to %d", n, maxNameBytes))
+	}
+	if c.inactive < time.Second {
+		errs = append(errs, fmt.Errorf("option InactiveThreshold: got %v, want at least 1s", c.inactive))
+	}
+	if c.window < 1 {
+		errs = append(errs, fmt.Errorf("option PublishWindow: got %d, want at least 1", c.window))
+	}
+	return errors.Join(errs...)
+}
+
+// setting is an option as the driver gets it.
+type setting func(*config)
+
+func option(set setting) broker.Option { return broker.DriverOption(set) }
+
+// Exchange names the topic exchange, which is made when it does not exist. Default
+// [DefaultExchange].
+func Exchange(name string) broker.Option { return option(func(c *config) { c.exchange = name }) }
+
+// InactiveThreshold is how long the queue of a subscription without a queue stays
+// when its process is gone; reconnections within it lose nothing. At least 1 s.
+// Default [DefaultInactiveThreshold].
+func InactiveThreshold(d time.Duration) broker.Option {
+	return option(func(c *config) { c.inactive = d })
+}
+
+// PublishWindow is how many messages may wait for the server's confirmation; Publish
+// waits for room. Default [DefaultPublishWindow].
+func PublishWindow(n int) broker.Option { return option(func(c *config) { c.window = n }) }
+
+// TLS is the configuration of amqps:// URLs. Default: the system's roots.
+func TLS(t *tls.Config) broker.Option { return option(func(c *config) { c.tls = t }) }

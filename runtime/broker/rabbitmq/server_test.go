@@ -1,0 +1,93 @@
+package rabbitmqbroker_test
+
+import (
+	"log/slog"
+	"net/url"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/micro-event/micro-event/runtime/broker"
+	"github.com/micro-event/micro-event/runtime/broker/brokertest"
+	rabbitmqbroker "github.com/micro-event/micro-event/runtime/broker/rabbitmq"
+)
+
+// Variables that let tests use a real server; scripts/services prints them.
+const (
+	serverVariable  = "MICRO_EVENT_RABBITMQ"         // URL of a server
+	restartVariable = "MICRO_EVENT_RABBITMQ_RESTART" // shell command that kills and starts it
+)
+
+func TestMain(m *testing.M) {
+	brokertest.ServeMember(openBroker)
+	goleak.VerifyTestMain(m)
+}
+
+func openBroker(url string, opts ...broker.Option) broker.Broker {
+	return rabbitmqbroker.New(url, opts...)
+}
+
+// variable returns the value of an environment variable, or skips the test.
+func variable(t testing.TB, name string) string {
+	t.Helper()
+	value := os.Getenv(name)
+	if value == "" {
+		t.Skipf("needs a RabbitMQ: set %s, as `scripts/services up rabbitmq` prints it", name)
+	}
+	return value
+}
+
+// restart kills the server and starts it again.
+func restart(t testing.TB) {
+	t.Helper()
+	command := variable(t, restartVariable)
+	if out, err := exec.CommandContext(t.Context(), "sh", "-c", command).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+}
+
+// proxied returns a proxy to the server and the URL that leads through it.
+func proxied(t testing.TB) (*brokertest.Proxy, string) {
+	t.Helper()
+	u, err := url.Parse(variable(t, serverVariable))
+	must(t, err)
+	p := brokertest.StartProxy(t, u.Host)
+	u.Host = p.Address()
+	return p, u.String()
+}
+
+func connect(t testing.TB, url string, opts ...broker.Option) *broker.Engine {
+	t.Helper()
+	b := rabbitmqbroker.New(url, append(opts, broker.WithLogger(slog.New(slog.DiscardHandler)))...)
+	must(t, b.Connect(t.Context()))
+	t.Cleanup(func() {
+		if err := b.Disconnect(t.Context()); err != nil && t.Context().Err() == nil {
+			t.Errorf("disconnect: %v", err)
+		}
+	})
+	return b
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConformanceOfARealServer(t *testing.T) {
+	p, url := proxied(t)
+	brokertest.Run(t, func(_ testing.TB, opts ...broker.Option) broker.Broker {
+		return openBroker(url, opts...)
+	}, brokertest.Features{
+		Deadline: 20 * time.Second, Interrupt: p.Interrupt,
+		IgnoreGoroutines: []string{"brokertest.(*Proxy)"},
+	})
+}
+
+func TestFaultsOfARealServer(t *testing.T) {
+	brokertest.RunFaults(t, brokertest.Faults{URL: variable(t, serverVariable), Open: openBroker, Restart: restart})
+}
