@@ -10,8 +10,10 @@ require (
 	github.com/micro-event/micro-event v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/kafka v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/nats v0.0.0
+	github.com/micro-event/micro-event/runtime/broker/rabbitmq v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/redis v0.0.0
 	github.com/nats-io/nats.go v1.55.0
+	github.com/rabbitmq/amqp091-go v1.16.0
 	github.com/redis/rueidis v1.0.79
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kadm v1.19.0
@@ -56,5 +58,6 @@ replace (
 	github.com/micro-event/micro-event => ../
 	github.com/micro-event/micro-event/runtime/broker/kafka => ../runtime/broker/kafka
 	github.com/micro-event/micro-event/runtime/broker/nats => ../runtime/broker/nats
+	github.com/micro-event/micro-event/runtime/broker/rabbitmq => ../runtime/broker/rabbitmq
 	github.com/micro-event/micro-event/runtime/broker/redis => ../runtime/broker/redis
 )

@@ -6,6 +6,7 @@ require (
 	github.com/micro-event/micro-event v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/kafka v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/nats v0.0.0
+	github.com/micro-event/micro-event/runtime/broker/rabbitmq v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/redis v0.0.0
 	github.com/nats-io/nats-server/v2 v2.15.2 // tests only: the real server, in process
 	github.com/twmb/franz-go/pkg/kfake v0.0.0-20260918054303-01f206a7e32c // tests only: a Kafka in the test process
@@ -23,6 +24,7 @@ require (
 	github.com/nats-io/nkeys v0.4.17 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect
+	github.com/rabbitmq/amqp091-go v1.16.0 // indirect
 	github.com/redis/rueidis v1.0.79 // indirect
 	github.com/twmb/franz-go v1.22.2 // indirect
 	github.com/twmb/franz-go/pkg/kadm v1.19.0 // indirect
@@ -40,5 +42,6 @@ replace (
 	github.com/micro-event/micro-event => ../..
 	github.com/micro-event/micro-event/runtime/broker/kafka => ../../runtime/broker/kafka
 	github.com/micro-event/micro-event/runtime/broker/nats => ../../runtime/broker/nats
+	github.com/micro-event/micro-event/runtime/broker/rabbitmq => ../../runtime/broker/rabbitmq
 	github.com/micro-event/micro-event/runtime/broker/redis => ../../runtime/broker/redis
 )

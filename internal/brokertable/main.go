@@ -19,6 +19,7 @@ import (
 	kafkabroker "github.com/micro-event/micro-event/runtime/broker/kafka"
 	memorybroker "github.com/micro-event/micro-event/runtime/broker/memory"
 	natsbroker "github.com/micro-event/micro-event/runtime/broker/nats"
+	rabbitmqbroker "github.com/micro-event/micro-event/runtime/broker/rabbitmq"
 	redisbroker "github.com/micro-event/micro-event/runtime/broker/redis"
 )
 
@@ -70,6 +71,7 @@ func brokers() []column {
 		{"NATS JetStream", "nats", natsbroker.New("nats://localhost").Info()},
 		{"NATS core", "nats", natsbroker.New("nats://localhost", natsbroker.Core()).Info()},
 		{"Kafka", "kafka", kafkabroker.New("kafka://localhost").Info()},
+		{"RabbitMQ", "rabbitmq", rabbitmqbroker.New("amqp://localhost").Info()},
 		{"Redis", "redis", redisbroker.New("redis://localhost").Info()},
 	}
 }

@@ -43,6 +43,11 @@ type Faults struct {
 	// old one had stored. Nil: the test of it is skipped.
 	Restart func(t testing.TB)
 
+	// Settle makes the server remember a queue through a crash, for servers that say
+	// so some time before they do. It is called when the queue exists, before Restart.
+	// Nil: nothing needs to be done.
+	Settle func(t testing.TB)
+
 	// Unordered says that messages of a key may be handled behind newer ones when
 	// connections break.
 	Unordered bool
@@ -116,7 +121,7 @@ func (f Faults) throughRestarts(t *testing.T) {
 		t.Skip("needs Faults.Restart")
 	}
 	n := messages(t)
-	f.disturb(t, f.URL, []int{n / 3, n / 2}, func() { f.Restart(t) })
+	f.disturb(t, f.URL, f.Settle, []int{n / 3, n / 2}, func() { f.Restart(t) })
 }
 
 // throughCuts cuts all connections five times.
@@ -136,16 +141,19 @@ func (f Faults) throughCuts(t *testing.T) {
 	for i := range cuts {
 		at = append(at, (i+1)*n/(cuts+2))
 	}
-	f.disturb(t, u.String(), at, p.Cut)
+	f.disturb(t, u.String(), nil, at, p.Cut)
 }
 
 // disturb publishes and handles, and calls strike when so many messages as at says
 // were published.
-func (f Faults) disturb(t *testing.T, url string, at []int, strike func()) {
+func (f Faults) disturb(t *testing.T, url string, settle func(testing.TB), at []int, strike func()) {
 	t.Helper()
 	n, l, topic := messages(t), newLedger(t), newFaultTopic()
 	publisher, subscriber := f.connect(t, url), f.connect(t, url)
 	f.subscribe(t, subscriber, topic, l.handle)
+	if settle != nil {
+		settle(t)
+	}
 	var publishing sync.WaitGroup
 	publishing.Go(func() { l.publish(publisher, topic, n) })
 	for _, published := range at {

@@ -14,7 +14,9 @@
 //
 // RabbitMQ 4 drops a message of a quorum queue that came back 20 times, and what a
 // member gives back counts. Queues that this package makes there have no such limit;
-// [broker.MaxDeliveries] is the one that keeps a dead letter.
+// [broker.MaxDeliveries] is the one that keeps a dead letter. RabbitMQ 3.10 forgets a
+// quorum queue that was declared a moment before the node is killed, with what is in
+// it: declare queues when you deploy, not when you need them.
 //
 // # Delivery
 //
