@@ -17,8 +17,9 @@ type lane struct {
 	window  int
 	channel *amqp.Channel
 
-	consumers []string // their tags
-	capacity  int      // what they may hold together
+	asking    sync.Mutex   // held while consumers are added or cancelled
+	consumers []string     // their tags
+	capacity  atomic.Int64 // what they may hold together
 	in        chan amqp.Delivery
 	passing   sync.WaitGroup // from the consumers to in
 
@@ -49,7 +50,7 @@ func (l *lane) open(n int) error {
 	cancelled := channel.NotifyCancel(make(chan string, 16))
 	go func() {
 		select {
-		case <-closed:
+		case <-closed: //nolint:errcheck // what is wrong shows when the lane is opened again
 		case <-cancelled: // somebody has deleted the queue
 			end(channel)
 		case <-l.session.gone:
@@ -77,6 +78,8 @@ func (l *lane) isGone() bool {
 // grow adds a consumer of n messages. The server counts for each on its own; all are
 // on one channel, so that tags tell the order.
 func (l *lane) grow(n int) error {
+	l.asking.Lock()
+	defer l.asking.Unlock()
 	if err := l.channel.Qos(n, 0, false); err != nil {
 		return err
 	}
@@ -86,7 +89,7 @@ func (l *lane) grow(n int) error {
 		return err
 	}
 	l.consumers = append(l.consumers, tag)
-	l.capacity += n
+	l.capacity.Add(int64(n))
 	l.passing.Go(func() {
 		for m := range deliveries {
 			select {
@@ -101,15 +104,19 @@ func (l *lane) grow(n int) error {
 // growIfFull lets the server send more when the engine holds all that it may send and
 // has room: what waits for retries must not hold up the rest.
 func (l *lane) growIfFull(ctx context.Context) error {
-	n := min(l.capacity, l.window-l.capacity)
-	if n <= 0 || int(l.held.Load()) < l.capacity {
+	capacity := int(l.capacity.Load())
+	n := min(capacity, l.window-capacity)
+	if n <= 0 || int(l.held.Load()) < capacity {
 		return nil
 	}
+	ctx = context.WithoutCancel(ctx) // a consumer that was asked for must be known
 	return bounded(ctx, l.session, func() error { return l.grow(n) })
 }
 
 // cancel ends the consumers. When it returns, all that the server has sent is in.
 func (l *lane) cancel() error {
+	l.asking.Lock()
+	defer l.asking.Unlock()
 	for _, tag := range l.consumers {
 		if err := l.channel.Cancel(tag, false); err != nil {
 			return err

@@ -68,7 +68,7 @@ func (l *link) begin(ctx context.Context) error {
 		return err
 	}
 	l.session = s
-	go l.run(s)
+	go l.run(s) //nolint:contextcheck // it outlives ctx
 	return nil
 }
 
@@ -171,7 +171,8 @@ func (l *link) dial(ctx context.Context) (s *session, err error) {
 	if err != nil {
 		return s, err
 	}
-	if err = channel.ExchangeDeclare(l.config.exchange, "topic", true, false, false, false, nil); err != nil {
+	err = channel.ExchangeDeclare(l.config.exchange, "topic", true, false, false, false, nil)
+	if err != nil {
 		return s, err
 	}
 	if s.publisher, err = newPublisher(channel, l.config.exchange); err != nil {

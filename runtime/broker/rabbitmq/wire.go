@@ -54,9 +54,9 @@ func newPublishing(r *broker.Record) amqp.Publishing {
 			m.Headers[wirePrefix+specVersion] = specVersionValue
 		}
 	} else {
-		packed := pack(r.Header)
-		m.Headers[packedHeader] = strconv.Itoa(len(packed))
-		m.Body = append(packed, r.Body...)
+		m.Body = pack(r.Header)
+		m.Headers[packedHeader] = strconv.Itoa(len(m.Body))
+		m.Body = append(m.Body, r.Body...)
 	}
 	if r.Key != "" {
 		m.Headers[keyHeader] = r.Key
