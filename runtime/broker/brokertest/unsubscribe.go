@@ -3,6 +3,7 @@ package brokertest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -118,14 +119,26 @@ func (e *env) nothingStartsAfter() {
 	e.wantUnion(publishers*each, first, second)
 }
 
-// wantUnion fails unless the inboxes together have handled n messages.
-func (e *env) wantUnion(n int, inboxes ...*inbox) {
+// wantUnion waits until the inboxes together have handled n messages, and fails if
+// one was handled twice. The first takes no more. What it gave back may come to the
+// second behind a fence: two members do not keep the order.
+func (e *env) wantUnion(n int, first, second *inbox) {
 	e.Helper()
 	all := make(map[string]int)
-	for _, in := range inboxes {
-		for _, id := range in.handled() {
-			all[id]++
+	for _, id := range first.handled() {
+		all[id]++
+	}
+	second.await(fmt.Sprintf("%d messages handled by one or the other", n), func() bool {
+		union := len(all)
+		for id := range second.done {
+			if all[id] == 0 {
+				union++
+			}
 		}
+		return union >= n
+	})
+	for _, id := range second.handled() {
+		all[id]++
 	}
 	if len(all) != n {
 		e.Errorf("messages handled by one or the other: got %d, want %d", len(all), n)
