@@ -14,7 +14,7 @@ rabbitmq_up() {
 	rm -f "$state/rabbitmq/server.pid"
 	# Its own session, so that the end of this shell does not end it. The server is a
 	# child of the script.
-	HOME=$state/rabbitmq RABBITMQ_NODENAME=micro-event@localhost RABBITMQ_DIST_PORT=15674 \
+	HOME=$state/rabbitmq ERL_CRASH_DUMP=$state/rabbitmq/erl_crash.dump RABBITMQ_NODENAME=micro-event@localhost RABBITMQ_DIST_PORT=15674 \
 		RABBITMQ_MNESIA_BASE=$state/rabbitmq/data RABBITMQ_LOG_BASE=$state/rabbitmq/logs \
 		RABBITMQ_CONFIG_FILE=$state/rabbitmq/rabbitmq.conf RABBITMQ_ENABLED_PLUGINS_FILE=$state/rabbitmq/plugins \
 		RABBITMQ_PID_FILE=$state/rabbitmq/server.pid RABBITMQ_USE_LONGNAME=false ERL_EPMD_ADDRESS=127.0.0.1 \
