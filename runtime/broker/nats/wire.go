@@ -1,8 +1,6 @@
 package natsbroker
 
 import (
-	"encoding/binary"
-	"errors"
 	"strconv"
 	"strings"
 
@@ -55,10 +53,10 @@ func newMsg(topic string, r *broker.Record, dedup bool) (*nats.Msg, int) {
 	}
 	body := r.Body
 	if h.size > maxHeaderBytes {
-		packed := pack(r.Header)
+		var size string
+		body, size = broker.PackHeader(r)
 		h = headerList{nats.Header{}, nil, 0}
-		h.set(packedHeader, strconv.Itoa(len(packed)))
-		body = append(packed, body...)
+		h.set(packedHeader, size)
 	}
 	if r.Key != "" {
 		h.set(keyHeader, escape(r.Key))
@@ -83,49 +81,6 @@ func (h *headerList) set(name, value string) {
 	n := len(h.values)
 	h.header[name] = h.values[n-1 : n : n]
 	h.size += len(name) + len(value) + len(": \r\n")
-}
-
-// pack writes names and values in turn, each behind its length as a uvarint.
-func pack(fields []broker.Field) []byte {
-	var b []byte
-	for i := range fields {
-		for _, s := range []string{fields[i].Name, fields[i].Value} {
-			b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
-		}
-	}
-	return b
-}
-
-var errPacked = errors.New("nats: header " + packedHeader + ": the headers before the body are cut short")
-
-// unpack takes the headers off the body.
-func unpack(r *broker.Record, size string) error {
-	n, err := strconv.Atoi(size)
-	if err != nil || n < 0 || n > len(r.Body) {
-		return errPacked
-	}
-	packed := string(r.Body[:n])
-	r.Body = r.Body[n:]
-	for packed != "" {
-		var f broker.Field
-		var ok1, ok2 bool
-		f.Name, packed, ok1 = cutPacked(packed)
-		f.Value, packed, ok2 = cutPacked(packed)
-		if !ok1 || !ok2 {
-			return errPacked
-		}
-		r.Header = append(r.Header, f)
-	}
-	return nil
-}
-
-func cutPacked(s string) (value, rest string, ok bool) {
-	n, size := binary.Uvarint([]byte(s[:min(len(s), binary.MaxVarintLen64)]))
-	if size <= 0 || n > uint64(len(s)-size) {
-		return "", "", false
-	}
-	end := size + int(n)
-	return s[size:end], s[end:], true
 }
 
 // requiredAttributes are those that, with specversion, make an event.
@@ -201,7 +156,7 @@ func newRecord(m *nats.Msg) (broker.Record, error) {
 		case name == keyHeader:
 			r.Key = unescape(value)
 		case name == packedHeader:
-			err = unpack(&r, value)
+			err = broker.UnpackHeader(&r, value)
 		case name == specVersionHeader && value == specVersion, hasPrefixFold(name, reservedPrefix):
 		default:
 			name = strings.TrimPrefix(name, userPrefix)

@@ -1,10 +1,7 @@
 package rabbitmqbroker
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -54,9 +51,7 @@ func newPublishing(r *broker.Record) amqp.Publishing {
 			m.Headers[wirePrefix+specVersion] = specVersionValue
 		}
 	} else {
-		m.Body = pack(r.Header)
-		m.Headers[packedHeader] = strconv.Itoa(len(m.Body))
-		m.Body = append(m.Body, r.Body...)
+		m.Body, m.Headers[packedHeader] = broker.PackHeader(r)
 	}
 	if r.Key != "" {
 		m.Headers[keyHeader] = r.Key
@@ -114,49 +109,6 @@ func isServers(name string) bool {
 	return false
 }
 
-// pack writes names and values in turn, each behind its length as a uvarint.
-func pack(fields []broker.Field) []byte {
-	var b []byte
-	for i := range fields {
-		for _, s := range []string{fields[i].Name, fields[i].Value} {
-			b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
-		}
-	}
-	return b
-}
-
-var errPacked = errors.New("rabbitmq: header " + packedHeader + ": the headers before the body are cut short")
-
-// unpack takes the headers off the body.
-func unpack(r *broker.Record, size string) error {
-	n, err := strconv.Atoi(size)
-	if err != nil || n < 0 || n > len(r.Body) {
-		return errPacked
-	}
-	packed := string(r.Body[:n])
-	r.Body = r.Body[n:]
-	for packed != "" {
-		var f broker.Field
-		var ok1, ok2 bool
-		f.Name, packed, ok1 = cutPacked(packed)
-		f.Value, packed, ok2 = cutPacked(packed)
-		if !ok1 || !ok2 {
-			return errPacked
-		}
-		r.Header = append(r.Header, f)
-	}
-	return nil
-}
-
-func cutPacked(s string) (value, rest string, ok bool) {
-	n, size := binary.Uvarint([]byte(s[:min(len(s), binary.MaxVarintLen64)]))
-	if size <= 0 || n > uint64(len(s)-size) {
-		return "", "", false
-	}
-	end := size + int(n)
-	return s[size:end], s[end:], true
-}
-
 // newRecord undoes newPublishing. Values that other programs wrote as something else
 // than strings are read as text.
 func newRecord(m *amqp.Delivery) (broker.Record, error) {
@@ -178,7 +130,7 @@ func newRecord(m *amqp.Delivery) (broker.Record, error) {
 		case name == keyHeader:
 			r.Key = value
 		case name == packedHeader:
-			err = unpack(&r, value)
+			err = broker.UnpackHeader(&r, value)
 		case found && attribute == specVersion && value == specVersionValue:
 		case found:
 			r.Header = append(r.Header, broker.Field{Name: attributePrefix + attribute, Value: value})

@@ -74,7 +74,7 @@ func TestAwkwardHeaders(t *testing.T) {
 }
 
 func TestPackedHeadersThatAreCutShort(t *testing.T) {
-	packed := pack([]broker.Field{{Name: "name", Value: "value"}})
+	packed, _ := broker.PackHeader(&broker.Record{Header: []broker.Field{{Name: "name", Value: "value"}}})
 	for _, size := range []string{"-1", "x", "100", "1", "5", "8"} {
 		_, err := newRecord(&amqp.Delivery{Headers: amqp.Table{packedHeader: size}, Body: packed})
 		if err == nil {
