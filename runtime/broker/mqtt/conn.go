@@ -1,0 +1,75 @@
+package mqttbroker
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+)
+
+const (
+	// callTimeout bounds what the server is asked, and how long it may take nothing. A
+	// connection on which it does not answer is given up.
+	callTimeout = 10 * time.Second
+
+	// keptBuffer is how much of a buffer is kept for the next packet.
+	keptBuffer = 64 << 10
+)
+
+// conn is a connection for the client library, which reads byte by byte and writes a
+// packet in pieces, between Lock and Unlock.
+type conn struct {
+	net.Conn
+	in *bufio.Reader
+
+	mu  sync.Mutex
+	out []byte
+}
+
+// dial connects to the server at u.
+func dial(ctx context.Context, u *url.URL, t *tls.Config) (*conn, error) {
+	dialer := net.Dialer{KeepAlive: callTimeout}
+	if t == nil && u.Scheme != "mqtts" {
+		c, err := dialer.DialContext(ctx, "tcp", u.Host)
+		return newConn(c), err
+	}
+	if t == nil {
+		t = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	secure := tls.Dialer{NetDialer: &dialer, Config: t} // it clones t
+	c, err := secure.DialContext(ctx, "tcp", u.Host)
+	return newConn(c), err
+}
+
+func newConn(c net.Conn) *conn { return &conn{Conn: c, in: bufio.NewReaderSize(c, keptBuffer)} }
+
+// Read implements [net.Conn].
+func (c *conn) Read(p []byte) (int, error) { return c.in.Read(p) }
+
+// Lock begins a packet.
+func (c *conn) Lock() { c.mu.Lock() }
+
+// Write implements [net.Conn]. The caller has called Lock.
+func (c *conn) Write(p []byte) (int, error) {
+	c.out = append(c.out, p...)
+	return len(p), nil
+}
+
+// Unlock sends the packet. A connection that does not take it is closed: that is what
+// the reader finds then, and what tells those who wait for an answer.
+func (c *conn) Unlock() {
+	defer c.mu.Unlock()
+	err := c.SetWriteDeadline(time.Now().Add(callTimeout))
+	if err == nil {
+		_, err = c.Conn.Write(c.out)
+	}
+	if err != nil {
+		_ = c.Close() //nolint:errcheck // it is of no use any more
+	}
+	if c.out = c.out[:0]; cap(c.out) > keptBuffer {
+		c.out = nil
+	}
+}
