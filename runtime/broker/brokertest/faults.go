@@ -52,6 +52,10 @@ type Faults struct {
 	// connections break.
 	Unordered bool
 
+	// Returns says that what a member held when it was killed waits for it and goes to
+	// nobody else, so that it must come back.
+	Returns bool
+
 	// NoProxy says why clients do not go through a proxy; the test that needs one is
 	// skipped.
 	NoProxy string
@@ -169,7 +173,7 @@ func (f Faults) disturb(t *testing.T, url string, settle func(testing.TB), at []
 }
 
 // withoutAMember kills a process in the middle of its work. What it had not
-// acknowledged goes to the member that is left.
+// acknowledged goes to the member that is left, or to the same one when it is back.
 func (f Faults) withoutAMember(t *testing.T) {
 	n, l, topic := messages(t), newLedger(t), newFaultTopic()
 	b := f.connect(t, f.URL)
@@ -180,6 +184,9 @@ func (f Faults) withoutAMember(t *testing.T) {
 	f.subscribe(t, b, topic, l.handle)
 	l.awaitHandled(n / 4)
 	kill()
+	if f.Returns {
+		t.Cleanup(f.startMember(t, l, topic))
+	}
 	publishing.Wait()
 	l.awaitTaken()
 	l.check(false) // two members do not keep the order of a key

@@ -18,12 +18,14 @@ func throughProxy(t *testing.T, server string, f brokertest.Features) {
 	must(t, err)
 	p := brokertest.StartProxy(t, u.Host)
 	u.Host = p.Address()
-	f.Deadline, f.Interrupt = 20*time.Second, p.Interrupt
+	f.Deadline, f.Interrupt, f.MaxBody = 20*time.Second, p.Interrupt, 16<<20
 	f.IgnoreGoroutines = append(f.IgnoreGoroutines, "brokertest.(*Proxy)")
 	brokertest.Run(t, func(_ testing.TB, opts ...broker.Option) broker.Broker {
 		return openBroker(u.String(), opts...)
 	}, f)
 }
+
+const noOrder = "the server in process sends what a session has kept in no order"
 
 func TestConformance(t *testing.T) {
 	url := startServer(t)
@@ -32,6 +34,10 @@ func TestConformance(t *testing.T) {
 	throughProxy(t, url, brokertest.Features{
 		Info: &info, Messages: 2000, ServerInProcess: true,
 		IgnoreGoroutines: []string{"mochi-mqtt/server"},
+		Skip: map[string]string{
+			"S3_a_queue_outlives_its_members": noOrder, "S3_a_queue_outlives_connections": noOrder,
+			"U1_nothing_starts_after_unsubscribe": "the server in process loses what is published while a client takes up a session",
+		},
 	})
 }
 
@@ -41,6 +47,6 @@ func TestConformanceOfARealServer(t *testing.T) {
 
 func TestFaultsOfARealServer(t *testing.T) {
 	brokertest.RunFaults(t, brokertest.Faults{
-		URL: variable(t, serverVariable), Open: openBroker, Restart: restart,
+		URL: variable(t, serverVariable), Open: openBroker, Restart: restart, Returns: true,
 	})
 }

@@ -15,7 +15,8 @@ const (
 	// connection on which it does not answer is given up.
 	callTimeout = 10 * time.Second
 
-	// keptBuffer is how much of a buffer is kept for the next packet.
+	// keptBuffer is how much of a buffer is kept for the next packet, and how much is
+	// written at a time.
 	keptBuffer = 64 << 10
 )
 
@@ -62,14 +63,25 @@ func (c *conn) Write(p []byte) (int, error) {
 // the reader finds then, and what tells those who wait for an answer.
 func (c *conn) Unlock() {
 	defer c.mu.Unlock()
-	err := c.SetWriteDeadline(time.Now().Add(callTimeout))
-	if err == nil {
-		_, err = c.Conn.Write(c.out)
-	}
-	if err != nil {
+	if c.flush() != nil {
 		_ = c.Close() //nolint:errcheck // it is of no use any more
 	}
 	if c.out = c.out[:0]; cap(c.out) > keptBuffer {
 		c.out = nil
 	}
+}
+
+// flush writes in pieces, each of which may take its time.
+func (c *conn) flush() error {
+	for rest := c.out; len(rest) > 0; {
+		if err := c.SetWriteDeadline(time.Now().Add(callTimeout)); err != nil {
+			return err
+		}
+		n, err := c.Conn.Write(rest[:min(len(rest), keptBuffer)])
+		if err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	return nil
 }

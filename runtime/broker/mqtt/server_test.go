@@ -11,6 +11,7 @@ import (
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
 	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
 	"go.uber.org/goleak"
 
 	"github.com/micro-event/micro-event/runtime/broker"
@@ -84,7 +85,7 @@ func startServer(t testing.TB, hooks ...mochi.Hook) string {
 	if len(hooks) == 0 {
 		hooks = []mochi.Hook{new(auth.AllowHook)}
 	}
-	for _, h := range hooks {
+	for _, h := range append(hooks, new(noQuota)) {
 		must(t, s.AddHook(h, nil))
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -97,4 +98,17 @@ func startServer(t testing.TB, hooks ...mochi.Hook) string {
 		}
 	})
 	return "mqtt://" + l.Addr().String()
+}
+
+// noQuota lets the server send without the bound of the client's receive maximum: in
+// v2.7.9 what serves it locks itself out under load (Inflight.NextImmediate takes a
+// lock for reading twice).
+type noQuota struct{ mochi.HookBase }
+
+// Provides implements [mochi.Hook].
+func (*noQuota) Provides(what byte) bool { return what == mochi.OnSessionEstablished }
+
+// OnSessionEstablished implements [mochi.Hook].
+func (*noQuota) OnSessionEstablished(c *mochi.Client, _ packets.Packet) {
+	c.State.Inflight.ResetSendQuota(0)
 }

@@ -123,18 +123,23 @@ func (s *source) report(err error) {
 // before. What others told the server to retain is no message.
 func (s *source) subscribe(ctx context.Context, session *session) error {
 	const atLeastOnce, noRetained = 1, 2
-	answer, err := session.client.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{
+	request := &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{
 		{Topic: s.filter, QoS: atLeastOnce, RetainHandling: noRetained},
-	}})
-	switch {
-	case answer != nil && len(answer.Reasons) == 1 && answer.Reasons[0] >= firstError:
-		return fmt.Errorf("the server refuses the subscription to %q: 0x%02x", s.filter, answer.Reasons[0])
-	case err != nil:
-		return fmt.Errorf("no answer to SUBSCRIBE: %w", err)
-	case answer.Reasons[0] != atLeastOnce:
-		return errQoS
+	}}
+	for {
+		answer, err := session.client.Subscribe(ctx, request)
+		switch {
+		case answer == nil || len(answer.Reasons) != 1:
+			return fmt.Errorf("no answer to SUBSCRIBE: %w", err)
+		case answer.Reasons[0] == identifierInUse: // the next one may not be
+		case answer.Reasons[0] >= firstError:
+			return fmt.Errorf("the server refuses the subscription to %q: 0x%02x", s.filter, answer.Reasons[0])
+		case answer.Reasons[0] != atLeastOnce:
+			return errQoS
+		default:
+			return nil
+		}
 	}
-	return nil
 }
 
 // deliver takes a message in. It is called in the order of the messages.
