@@ -176,11 +176,15 @@ func ignoreTLS(err error) error {
 	return err
 }
 
-// read reads a method, and what is published with it; nil is a heartbeat.
+// read reads a method, and what is published with it; nil is a heartbeat, which is answered.
 func (p *peer) read(in *bufio.Reader) (*method, error) {
 	kind, channel, payload, err := readFrame(in)
-	if err != nil || kind != frameMethod {
+	if err != nil {
 		return nil, err
+	}
+	if kind == frameHeartbeat {
+		p.write(frame(frameHeartbeat, 0, nil)) // even a server that does not answer lives
+		return nil, nil
 	}
 	m := &method{peer: p, channel: channel, verb: verb(binary.BigEndian.Uint32(payload)), args: payload[4:]}
 	if m.verb != basicPublish {
@@ -238,6 +242,7 @@ func (m *method) answer() {
 		m.send(m.verb+1, short("c0"))
 	case basicPublish:
 		m.confirm(basicAck)
+	default: // no question
 	}
 }
 

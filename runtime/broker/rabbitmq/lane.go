@@ -40,7 +40,7 @@ func newLane(s *session, queue string, window int) *lane {
 }
 
 // open opens the channel with a consumer of n messages.
-func (l *lane) open(n int) error {
+func (l *lane) open(ctx context.Context, n int) error {
 	channel, err := l.session.consuming.Channel()
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (l *lane) open(n int) error {
 		case <-l.gone: // perhaps nobody has waited for it to open
 		}
 		l.close()
-		_ = l.session.ask(context.Background(), l.shut) //nolint:errcheck // it is closed, or the session ends
+		_ = l.session.ask(context.WithoutCancel(ctx), l.shut) //nolint:errcheck // it is closed, or the session ends
 	}()
 	return l.grow(n)
 }

@@ -48,7 +48,7 @@ func (l *link) begin(ctx context.Context) error {
 		return err
 	}
 	l.session = s
-	go l.run(s) //nolint:contextcheck // it outlives ctx
+	go l.run(s)
 	return nil
 }
 

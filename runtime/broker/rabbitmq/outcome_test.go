@@ -58,7 +58,8 @@ func TestWhatBecomesOfMessages(t *testing.T) {
 	}{
 		{"out of order", map[uint64]script{3: backwards}, []error{taken, taken, taken}, nil},
 		{
-			"never confirmed, but others", map[uint64]script{1: answer, 3: answer, 4: unroutable},
+			"never confirmed, but others",
+			map[uint64]script{1: answer, 3: answer, 4: unroutable},
 			[]error{taken, uncertain, taken, unwanted},
 			[]broker.Option{rabbitmqbroker.ConfirmTimeout(time.Second)},
 		},
@@ -66,30 +67,41 @@ func TestWhatBecomesOfMessages(t *testing.T) {
 		{"no queue", map[uint64]script{1: answer, 2: unroutable, 3: answer}, []error{taken, unwanted, taken}, nil},
 		{"a broken connection", map[uint64]script{3: cuts}, []error{uncertain, uncertain, uncertain}, nil},
 		{
-			"a closed connection", map[uint64]script{1: answer, 3: closesConnection(forced)},
-			[]error{taken, uncertain, uncertain}, nil,
+			"a closed connection",
+			map[uint64]script{1: answer, 3: closesConnection(forced)},
+			[]error{taken, uncertain, uncertain},
+			nil,
 		},
 		{
-			"a closed connection, before the others were sent", map[uint64]script{1: closesConnection(forced)},
+			"a closed connection, before the others were sent",
+			map[uint64]script{1: closesConnection(forced)},
 			[]error{uncertain, taken, taken},
 			[]broker.Option{rabbitmqbroker.PublishWindow(1)},
 		},
 		{
-			"a closed channel", map[uint64]script{1: answer, 3: closesChannel(preconditionFailed)},
-			[]error{taken, uncertain, uncertain}, nil,
+			"a closed channel",
+			map[uint64]script{1: answer, 3: closesChannel(preconditionFailed)},
+			[]error{taken, uncertain, uncertain},
+			nil,
 		},
 		{"no permission", map[uint64]script{1: closesChannel(accessRefused)}, []error{rejected}, nil},
 		{
-			"no permission any more", map[uint64]script{1: answer, 2: closesChannel(accessRefused)},
-			[]error{taken, rejected}, nil,
+			"no permission any more",
+			map[uint64]script{1: answer, 2: closesChannel(accessRefused)},
+			[]error{taken, rejected},
+			nil,
 		},
 		{
-			"no permission for one of them", map[uint64]script{1: answer, 3: closesChannel(accessRefused)},
-			[]error{taken, uncertain, uncertain}, nil,
+			"no permission for one of them",
+			map[uint64]script{1: answer, 3: closesChannel(accessRefused)},
+			[]error{taken, uncertain, uncertain},
+			nil,
 		},
 		{
-			"a closed connection, for the want of permission", map[uint64]script{1: closesConnection(accessRefused)},
-			[]error{uncertain}, nil,
+			"a closed connection, for the want of permission",
+			map[uint64]script{1: closesConnection(accessRefused)},
+			[]error{uncertain},
+			nil,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

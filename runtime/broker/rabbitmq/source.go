@@ -73,7 +73,7 @@ func (s *source) open(ctx context.Context) error {
 		return err
 	}
 	l := newLane(session, s.queue, s.spec.Window)
-	if err := session.ask(ctx, func() error { return l.open(s.spec.MaxInFlight) }); err != nil {
+	if err := session.ask(ctx, func() error { return l.open(ctx, s.spec.MaxInFlight) }); err != nil {
 		l.close() // it may be opening still
 		return err
 	}
