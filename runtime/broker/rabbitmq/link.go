@@ -69,9 +69,12 @@ func (l *link) run(s *session) {
 		}
 		l.set(nil, s.err)
 		l.watch(s.err)
-		if s = l.redial(); s == nil {
+		next := l.redial()
+		if next == nil {
+			s.close(broker.ErrClosed) // which waits when it is closing
 			return
 		}
+		s = next
 		l.set(s, nil)
 		l.watch(nil)
 	}

@@ -134,6 +134,23 @@ func TestWhatBecomesOfMessages(t *testing.T) {
 	}
 }
 
+// impatience ends when somebody waits for its end.
+type impatience struct {
+	context.Context
+	cancel context.CancelCauseFunc
+}
+
+func (c impatience) Done() <-chan struct{} {
+	c.cancel(errEnough)
+	return c.Context.Done()
+}
+
+// impatient returns a context that ends as soon as it is waited with.
+func impatient(t testing.TB) context.Context {
+	ctx, cancel := context.WithCancelCause(soon(t))
+	return impatience{ctx, cancel}
+}
+
 // TestAMessageWithoutConfirmationEndsWithItsContext also has the next one refused:
 // which of the two the server means is not known.
 func TestAMessageWithoutConfirmationEndsWithItsContext(t *testing.T) {
@@ -181,10 +198,8 @@ func TestPublishWithoutConnection(t *testing.T) {
 	f.on(connectionOpen, func(m *method) { down <- m })
 	f.cut()
 	reconnecting := wait(t, down)
-	ctx, cancel := context.WithCancelCause(soon(t))
 	given := make(chan error, 1)
-	go func() { given <- b.Publish(ctx, "topic", &broker.Message{}) }()
-	cancel(errEnough)
+	go func() { given <- b.Publish(impatient(t), "topic", &broker.Message{}) }()
 	if err := wait(t, given); !errors.Is(err, broker.ErrNotDelivered) || !errors.Is(err, errEnough) {
 		t.Errorf("got %v, want %v and %v", err, broker.ErrNotDelivered, errEnough)
 	}
@@ -221,9 +236,7 @@ func TestABlockedServer(t *testing.T) {
 				t.Errorf("no wait: got %v, want %v and %v", err, broker.ErrBackpressure, broker.ErrNotDelivered)
 			}
 			published := make(chan error, 1)
-			ctx, cancel := context.WithCancelCause(soon(t))
-			go func() { published <- b.Publish(ctx, "topic", &broker.Message{}) }()
-			cancel(errEnough)
+			go func() { published <- b.Publish(impatient(t), "topic", &broker.Message{}) }()
 			if err := wait(t, published); !errors.Is(err, broker.ErrNotDelivered) || !errors.Is(err, errEnough) {
 				t.Errorf("the context ends: got %v, want %v and %v", err, broker.ErrNotDelivered, errEnough)
 			}
@@ -234,5 +247,36 @@ func TestABlockedServer(t *testing.T) {
 			release(m)
 			must(t, wait(t, published))
 		})
+	}
+}
+
+// TestAServerThatReadsNoMore has one message stuck on its way: others need not wait
+// longer than their context lives.
+func TestAServerThatReadsNoMore(t *testing.T) {
+	f := startFake(t, nil)
+	b := f.broker()
+	stuck, release := make(chan struct{}), make(chan struct{})
+	f.on(basicPublish, at(map[uint64]script{1: func(m *method) {
+		close(stuck)
+		<-release
+		m.answer()
+	}}))
+	published := make(chan error, 2)
+	publish := func(body []byte) { published <- b.Publish(soon(t), "topic", &broker.Message{Body: body}) }
+	go publish(nil)
+	wait(t, stuck)
+	f.on(basicPublish, (*method).answer)
+	go publish(make([]byte, 16<<20)) // more than fits in what is between them
+	given := make(chan error, 1)
+	go func() { given <- b.Publish(impatient(t), "topic", &broker.Message{}) }()
+	if err := wait(t, given); !errors.Is(err, errEnough) {
+		t.Errorf("got %v, want %v", err, errEnough)
+	}
+	if len(published) > 0 {
+		t.Errorf("the stuck one ended before: %v", <-published)
+	}
+	close(release)
+	for range 2 {
+		must(t, wait(t, published))
 	}
 }

@@ -31,7 +31,7 @@ func (d *driver) send(ctx context.Context, topic string, r *broker.Record, o bro
 		if err := s.awaitRoom(ctx, o); err != nil {
 			return nil, nil, err
 		}
-		w, err := s.publisher.send(topic, newPublishing(r))
+		w, err := s.publisher.send(ctx, topic, newPublishing(r))
 		if !errors.Is(err, errUnsent) {
 			return s.publisher, w, err
 		}

@@ -25,7 +25,7 @@ type publisher struct {
 	exchange string
 	timeout  time.Duration // of confirmations
 
-	sending sync.Mutex    // held while a message gets its tag and is sent
+	sending chan struct{} // holds one while a message gets its tag and is sent
 	heard   chan struct{} // takes one when all that the server has said is known
 	over    chan struct{} // closed when the server says no more
 
@@ -50,7 +50,7 @@ type confirmation struct {
 func newPublisher(c *connection, channel *amqp.Channel, o config) (*publisher, error) {
 	p := &publisher{
 		channel: channel, exchange: o.exchange, timeout: o.confirmTimeout,
-		heard: make(chan struct{}), over: make(chan struct{}), released: make(chan struct{}),
+		sending: make(chan struct{}, 1), heard: make(chan struct{}), over: make(chan struct{}), released: make(chan struct{}),
 		waiting: make(map[uint64]*confirmation), returned: make(map[uint64]struct{}),
 	}
 	// Without buffers, so that all is heard in the order in which the server said it,
@@ -143,8 +143,8 @@ func (p *publisher) refuse(err *amqp.Error) {
 // fail gives up on all messages that wait, because the connection is closed.
 func (p *publisher) fail(cause error) {
 	<-p.over
-	p.sending.Lock() // who sends now finds out by himself
-	defer p.sending.Unlock()
+	p.sending <- struct{}{} // who sends now finds out by himself
+	defer func() { <-p.sending }()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	err := p.unconfirmed(cause)
@@ -186,9 +186,13 @@ func (p *publisher) isBlocked() (bool, <-chan struct{}) {
 }
 
 // send sends a message. An error that is errUnsent says that it was not sent.
-func (p *publisher) send(topic string, m amqp.Publishing) (*confirmation, error) {
-	p.sending.Lock()
-	defer p.sending.Unlock()
+func (p *publisher) send(ctx context.Context, topic string, m amqp.Publishing) (*confirmation, error) {
+	select {
+	case p.sending <- struct{}{}:
+		defer func() { <-p.sending }()
+	case <-ctx.Done():
+		return nil, broker.NotDelivered(context.Cause(ctx))
+	}
 	w := &confirmation{tag: p.channel.GetNextPublishSeqNo(), done: make(chan error, 1)}
 	m.MessageId = strconv.FormatUint(w.tag, 36)
 	p.mu.Lock()
