@@ -31,9 +31,9 @@
 // [broker.ErrBackpressure]. A confirmation that did not come before the connection was
 // lost, the context ended or 30 s were over is [broker.ErrUncertain]; so is that a queue
 // of the topic is full, as its others have the message. The server closes the channel at
-// a message that it refuses, for want of permission, and does not say at which one: it is
-// [broker.ErrRejected] when no other one was on its way, and otherwise ErrUncertain as
-// they are. A message is never sent twice.
+// a message that it refuses, because it is too large for it or for want of permission,
+// and does not say at which one: it is [broker.ErrRejected] when no other one was on its
+// way, and otherwise ErrUncertain as they are. A message is never sent twice.
 //
 // Members of a queue share its messages as they have room for them, so the order per
 // key holds within a member only. A member takes as many as it may handle at once,

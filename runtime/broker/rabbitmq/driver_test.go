@@ -118,3 +118,33 @@ func TestAFullQueueOnARealServer(t *testing.T) {
 	_, err = channel.QueueDelete("q@"+topic, false, false, false)
 	must(t, err)
 }
+
+// TestARefusedMessageOnARealServer publishes to an exchange that takes nothing any more,
+// then to none, and then to one that was made again.
+func TestARefusedMessageOnARealServer(t *testing.T) {
+	const exchange = "rabbitmqbroker.internal"
+	b := connect(t, variable(t, serverVariable), rabbitmqbroker.Exchange(exchange))
+	c, err := amqp.Dial(variable(t, serverVariable))
+	must(t, err)
+	defer func() { must(t, c.Close()) }()
+	channel, err := c.Channel()
+	must(t, err)
+	publish := func() error { return b.Publish(t.Context(), "topic", &broker.Message{}) }
+	must(t, channel.ExchangeDelete(exchange, false, false))
+	if err := publish(); !errors.Is(err, broker.ErrNotDelivered) || errors.Is(err, broker.ErrNoSubscribers) {
+		t.Errorf("no exchange: got %v, want %v", err, broker.ErrNotDelivered)
+	}
+	if err := publish(); !errors.Is(err, broker.ErrNoSubscribers) {
+		t.Errorf("made again: got %v, want %v", err, broker.ErrNoSubscribers)
+	}
+	must(t, channel.ExchangeDelete(exchange, false, false))
+	must(t, channel.ExchangeDeclare(exchange, "topic", true, false, true, false, nil))
+	if err := publish(); !errors.Is(err, broker.ErrRejected) {
+		t.Errorf("an internal exchange: got %v, want %v", err, broker.ErrRejected)
+	}
+	must(t, channel.ExchangeDelete(exchange, false, false))
+	if err := publish(); !errors.Is(err, broker.ErrNoSubscribers) {
+		t.Errorf("made again: got %v, want %v", err, broker.ErrNoSubscribers)
+	}
+	must(t, channel.ExchangeDelete(exchange, false, false))
+}

@@ -37,6 +37,7 @@ const (
 	basicConsume      verb = 60<<16 | 20
 	basicCancel       verb = 60<<16 | 30
 	basicPublish      verb = 60<<16 | 40
+	basicPublishBegin verb = 60<<16 | 9999 // no method: before the content is read
 	basicReturn       verb = 60<<16 | 50
 	basicDeliver      verb = 60<<16 | 60
 	basicAck          verb = 60<<16 | 80
@@ -192,6 +193,7 @@ func (p *peer) read(in *bufio.Reader) (*method, error) {
 	}
 	p.tags[channel]++
 	m.tag = p.tags[channel]
+	p.fake.handle(&method{peer: p, channel: channel, verb: basicPublishBegin, tag: m.tag})
 	if m.header, err = readContent(in); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package rabbitmqbroker_test
 import (
 	"context"
 	"errors"
+	"net"
 	"testing"
 	"time"
 
@@ -47,7 +48,7 @@ func cuts(m *method) { m.peer.fake.cut() }
 // TestWhatBecomesOfMessages publishes some at once to a server that does not simply
 // confirm them, at first. One more must be taken after that.
 func TestWhatBecomesOfMessages(t *testing.T) {
-	const forced, accessRefused, preconditionFailed = 320, 403, 406
+	const forced, accessRefused, notFound, preconditionFailed = 320, 403, 404, 406
 	taken, uncertain, rejected, unwanted := error(nil), broker.ErrUncertain, broker.ErrRejected, broker.ErrNoSubscribers
 	answer := (*method).answer
 	for _, test := range []struct {
@@ -85,6 +86,8 @@ func TestWhatBecomesOfMessages(t *testing.T) {
 			nil,
 		},
 		{"no permission", map[uint64]script{1: closesChannel(accessRefused)}, []error{rejected}, nil},
+		{"too large", map[uint64]script{1: closesChannel(preconditionFailed)}, []error{rejected}, nil},
+		{"no exchange", map[uint64]script{1: closesChannel(notFound)}, []error{broker.ErrNotDelivered}, nil},
 		{
 			"no permission any more",
 			map[uint64]script{1: answer, 2: closesChannel(accessRefused)},
@@ -255,28 +258,24 @@ func TestABlockedServer(t *testing.T) {
 func TestAServerThatReadsNoMore(t *testing.T) {
 	f := startFake(t, nil)
 	b := f.broker()
-	stuck, release := make(chan struct{}), make(chan struct{})
-	f.on(basicPublish, at(map[uint64]script{1: func(m *method) {
-		close(stuck)
+	stuck, release := make(chan struct{}, 1), make(chan struct{})
+	f.on(basicPublishBegin, func(m *method) {
+		must(t, m.peer.conn.(*net.TCPConn).SetReadBuffer(1<<16))
+		stuck <- struct{}{}
 		<-release
-		m.answer()
-	}}))
-	published := make(chan error, 2)
-	publish := func(body []byte) { published <- b.Publish(soon(t), "topic", &broker.Message{Body: body}) }
-	go publish(nil)
+	})
+	published := make(chan error, 1)
+	go func() { // more than fits in what is between them
+		published <- b.Publish(soon(t), "topic", &broker.Message{Body: make([]byte, 16<<20)})
+	}()
 	wait(t, stuck)
-	f.on(basicPublish, (*method).answer)
-	go publish(make([]byte, 16<<20)) // more than fits in what is between them
-	given := make(chan error, 1)
-	go func() { given <- b.Publish(impatient(t), "topic", &broker.Message{}) }()
-	if err := wait(t, given); !errors.Is(err, errEnough) {
-		t.Errorf("got %v, want %v", err, errEnough)
+	err := b.Publish(impatient(t), "topic", &broker.Message{})
+	if !errors.Is(err, errEnough) || !errors.Is(err, broker.ErrNotDelivered) {
+		t.Errorf("got %v, want %v and %v", err, errEnough, broker.ErrNotDelivered)
 	}
 	if len(published) > 0 {
 		t.Errorf("the stuck one ended before: %v", <-published)
 	}
 	close(release)
-	for range 2 {
-		must(t, wait(t, published))
-	}
+	must(t, wait(t, published))
 }

@@ -155,10 +155,16 @@ func (p *publisher) fail(cause error) {
 }
 
 // unconfirmed is the error of what was sent and not confirmed. The server does not say
-// which message it refuses, so that is known only when there is one.
+// which message it refuses, so that is known only when there is one. It refuses before
+// it routes.
 func (p *publisher) unconfirmed(cause error) error {
-	if p.refusal != nil && p.refusal.Code == amqp.AccessRefused && p.sent-p.confirmed == 1 {
-		return broker.Rejected(p.refusal)
+	if p.refusal != nil && p.sent-p.confirmed == 1 {
+		switch p.refusal.Code {
+		case amqp.AccessRefused, amqp.PreconditionFailed: // the latter is too large
+			return broker.Rejected(p.refusal)
+		default: // such as an exchange that somebody has deleted
+			return broker.NotDelivered(p.refusal)
+		}
 	}
 	if e, ok := errors.AsType[*amqp.Error](cause); ok {
 		return fmt.Errorf("%w: %w", errNoConfirmation, e)

@@ -18,8 +18,8 @@ const maxMessageBytes = 16 << 20 // RabbitMQ 4's default; 3.10 takes more
 //
 //	amqp://[user:password@]host[:port][/vhost]
 //
-// or amqps:// for TLS; so is amqp:// with option [TLS]. A url or an option that is wrong is an error of Connect, which
-// also fails when the server does not answer.
+// or amqps:// for TLS; so is amqp:// with option [TLS]. A url or an option that is wrong
+// is an error of Connect, which also fails when the server does not answer.
 func New(url string, opts ...broker.Option) *broker.Engine {
 	return broker.New(newDriver(url), opts...)
 }
