@@ -3,6 +3,9 @@
 //
 //	b := rabbitmqbroker.New("amqp://orders:secret@rabbit-1:5672/shop")
 //
+// With an amqps:// URL, or the option [TLS], it speaks TLS. A server that does not answer
+// within 10 s is given up and connected to again.
+//
 // # Objects on the server
 //
 // Messages are published to the durable topic exchange "micro-event" (see
@@ -26,8 +29,11 @@
 // come back, for room in the publish window ([PublishWindow]) and while the server is
 // short of memory or disk, as long as its context lives; with NoWait the last two are
 // [broker.ErrBackpressure]. A confirmation that did not come before the connection was
-// lost, the context ended or 30 s were over is [broker.ErrUncertain]. A message is never
-// sent twice.
+// lost, the context ended or 30 s were over is [broker.ErrUncertain]; so is that a queue
+// of the topic is full, as its others have the message. The server closes the channel at
+// a message that it refuses, because it is too large for it or for want of permission,
+// and does not say at which one: it is [broker.ErrRejected] when no other one was on its
+// way, and otherwise ErrUncertain as they are. A message is never sent twice.
 //
 // Members of a queue share its messages as they have room for them, so the order per
 // key holds within a member only. A member takes as many as it may handle at once,

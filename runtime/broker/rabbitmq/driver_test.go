@@ -89,3 +89,62 @@ func TestATopicWithoutQueueOnARealServer(t *testing.T) {
 		t.Errorf("got %v, want ErrNoSubscribers and ErrNotDelivered", err)
 	}
 }
+
+// TestAFullQueueOnARealServer has one of two queues refuse a message: the other one
+// has it all the same.
+func TestAFullQueueOnARealServer(t *testing.T) {
+	b := connect(t, variable(t, serverVariable))
+	const topic = "rabbitmqbroker.full"
+	must(t, b.DeclareQueue(t.Context(), topic, "q"))
+	c, err := amqp.Dial(variable(t, serverVariable))
+	must(t, err)
+	defer func() { must(t, c.Close()) }()
+	channel, err := c.Channel()
+	must(t, err)
+	_, err = channel.QueueDeclare("full@"+topic, false, true, true, false, amqp.Table{"x-max-length": 0, "x-overflow": "reject-publish"})
+	must(t, err)
+	must(t, channel.QueueBind("full@"+topic, topic, rabbitmqbroker.DefaultExchange, false, nil))
+	if err := b.Publish(t.Context(), topic, &broker.Message{}); !errors.Is(err, broker.ErrUncertain) {
+		t.Errorf("got %v, want %v", err, broker.ErrUncertain)
+	}
+	handled := make(chan struct{})
+	sub, err := b.Subscribe(t.Context(), topic, func(context.Context, *broker.Delivery) error {
+		close(handled)
+		return nil
+	}, broker.Queue("q"))
+	must(t, err)
+	wait(t, handled)
+	must(t, sub.Unsubscribe(t.Context()))
+	_, err = channel.QueueDelete("q@"+topic, false, false, false)
+	must(t, err)
+}
+
+// TestARefusedMessageOnARealServer publishes to an exchange that takes nothing any more,
+// then to none, and then to one that was made again.
+func TestARefusedMessageOnARealServer(t *testing.T) {
+	const exchange = "rabbitmqbroker.internal"
+	b := connect(t, variable(t, serverVariable), rabbitmqbroker.Exchange(exchange))
+	c, err := amqp.Dial(variable(t, serverVariable))
+	must(t, err)
+	defer func() { must(t, c.Close()) }()
+	channel, err := c.Channel()
+	must(t, err)
+	publish := func() error { return b.Publish(t.Context(), "topic", &broker.Message{}) }
+	must(t, channel.ExchangeDelete(exchange, false, false))
+	if err := publish(); !errors.Is(err, broker.ErrNotDelivered) || errors.Is(err, broker.ErrNoSubscribers) {
+		t.Errorf("no exchange: got %v, want %v", err, broker.ErrNotDelivered)
+	}
+	if err := publish(); !errors.Is(err, broker.ErrNoSubscribers) {
+		t.Errorf("made again: got %v, want %v", err, broker.ErrNoSubscribers)
+	}
+	must(t, channel.ExchangeDelete(exchange, false, false))
+	must(t, channel.ExchangeDeclare(exchange, "topic", true, false, true, false, nil))
+	if err := publish(); !errors.Is(err, broker.ErrRejected) {
+		t.Errorf("an internal exchange: got %v, want %v", err, broker.ErrRejected)
+	}
+	must(t, channel.ExchangeDelete(exchange, false, false))
+	if err := publish(); !errors.Is(err, broker.ErrNoSubscribers) {
+		t.Errorf("made again: got %v, want %v", err, broker.ErrNoSubscribers)
+	}
+	must(t, channel.ExchangeDelete(exchange, false, false))
+}

@@ -40,7 +40,7 @@ func newLane(s *session, queue string, window int) *lane {
 }
 
 // open opens the channel with a consumer of n messages.
-func (l *lane) open(n int) error {
+func (l *lane) open(ctx context.Context, n int) error {
 	channel, err := l.session.consuming.Channel()
 	if err != nil {
 		return err
@@ -52,17 +52,25 @@ func (l *lane) open(n int) error {
 		select {
 		case <-closed: //nolint:errcheck // what is wrong shows when the lane is opened again
 		case <-cancelled: // somebody has deleted the queue
-			end(channel)
 		case <-l.session.gone:
-		case <-l.gone:
+		case <-l.gone: // perhaps nobody has waited for it to open
 		}
 		l.close()
+		_ = l.session.ask(context.WithoutCancel(ctx), l.shut) //nolint:errcheck // it is closed, or the session ends
 	}()
 	return l.grow(n)
 }
 
-// close ends the lane here; the channel is closed apart from it.
+// close ends the lane, and the channel soon after.
 func (l *lane) close() { l.once.Do(func() { close(l.gone) }) }
+
+// shut closes the channel when nothing is asked on it any more: the client would take
+// one answer for the other.
+func (l *lane) shut() error {
+	l.asking.Lock()
+	defer l.asking.Unlock()
+	return l.channel.Close()
+}
 
 func (l *lane) isGone() bool {
 	select {
@@ -110,7 +118,7 @@ func (l *lane) growIfFull(ctx context.Context) error {
 		return nil
 	}
 	ctx = context.WithoutCancel(ctx) // a consumer that was asked for must be known
-	return bounded(ctx, l.session, func() error { return l.grow(n) })
+	return l.session.ask(ctx, func() error { return l.grow(n) })
 }
 
 // cancel ends the consumers. When it returns, all that the server has sent is in.

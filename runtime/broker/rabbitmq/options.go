@@ -22,10 +22,18 @@ type config struct {
 	inactive time.Duration
 	window   int
 	tls      *tls.Config
+
+	// How long the server may take, at most; no options.
+	dialTimeout    time.Duration // to make a session
+	callTimeout    time.Duration // to answer
+	confirmTimeout time.Duration // to confirm a message
 }
 
 func defaultConfig() config {
-	return config{exchange: DefaultExchange, inactive: DefaultInactiveThreshold, window: DefaultPublishWindow}
+	return config{
+		exchange: DefaultExchange, inactive: DefaultInactiveThreshold, window: DefaultPublishWindow,
+		dialTimeout: 10 * time.Second, callTimeout: 10 * time.Second, confirmTimeout: 30 * time.Second,
+	}
 }
 
 func (c *config) validate() error {
@@ -62,5 +70,8 @@ func InactiveThreshold(d time.Duration) broker.Option {
 // waits for room. Default [DefaultPublishWindow].
 func PublishWindow(n int) broker.Option { return option(func(c *config) { c.window = n }) }
 
-// TLS is the configuration of amqps:// URLs. Default: the system's roots.
+// TLS is the configuration of TLS, which is then spoken with amqp:// URLs too: they
+// mean the same as amqps:// ones, and so port 5671 when they name none. It stands in
+// for what the URL says about certificates. Default: TLS with amqps:// URLs only, and
+// the system's roots.
 func TLS(t *tls.Config) broker.Option { return option(func(c *config) { c.tls = t }) }

@@ -6,11 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"strings"
-	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
-
-	"github.com/micro-event/micro-event/runtime/broker"
 )
 
 // queueOf returns the name of a queue of a topic.
@@ -35,7 +32,7 @@ func (d *driver) Declare(ctx context.Context, topic, queue string) error {
 
 // quorumQueue are the arguments of a queue. Since version 4 the server drops what
 // came back 20 times, unless it is told otherwise.
-func quorumQueue(c *amqp.Connection) amqp.Table {
+func quorumQueue(c *connection) amqp.Table {
 	args := amqp.Table{amqp.QueueTypeArg: amqp.QueueTypeQuorum}
 	if version, ok := c.Properties["version"].(string); ok && !strings.HasPrefix(version, "3.") {
 		args["x-delivery-limit"] = int64(-1)
@@ -80,7 +77,7 @@ func (d *driver) withChannel(ctx context.Context, do func(*amqp.Channel) error) 
 		if err != nil {
 			return err
 		}
-		err = bounded(ctx, s, func() error {
+		err = s.ask(ctx, func() error {
 			c, err := s.consuming.Channel()
 			if err != nil {
 				return err
@@ -93,25 +90,3 @@ func (d *driver) withChannel(ctx context.Context, do func(*amqp.Channel) error) 
 		}
 	}
 }
-
-// bounded calls do, which asks the server. If that does not answer in time the session
-// ends, and do with it.
-func bounded(ctx context.Context, s *session, do func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- do() }()
-	timer := time.NewTimer(callTimeout)
-	defer timer.Stop()
-	select {
-	case err := <-done:
-		return err
-	case <-s.gone:
-		return s.err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		s.close(errSilent)
-		return errSilent
-	}
-}
-
-var errSilent = errors.Join(broker.ErrNotConnected, errors.New("rabbitmq: the server does not answer"))

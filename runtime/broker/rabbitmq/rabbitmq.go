@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strings"
 	"sync"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -17,8 +18,8 @@ const maxMessageBytes = 16 << 20 // RabbitMQ 4's default; 3.10 takes more
 //
 //	amqp://[user:password@]host[:port][/vhost]
 //
-// or amqps:// for TLS. A url or an option that is wrong is an error of Connect, which
-// also fails when the server does not answer.
+// or amqps:// for TLS; so is amqp:// with option [TLS]. A url or an option that is wrong
+// is an error of Connect, which also fails when the server does not answer.
 func New(url string, opts ...broker.Option) *broker.Engine {
 	return broker.New(newDriver(url), opts...)
 }
@@ -86,7 +87,16 @@ func (d *driver) address() string {
 		return "amqp://invalid"
 	}
 	u.User, u.RawQuery = nil, ""
-	return u.String()
+	return d.secured(u.String())
+}
+
+// secured returns a URL as one with TLS, when there is a configuration of it.
+func (d *driver) secured(valid string) string {
+	scheme, rest, _ := strings.Cut(valid, ":")
+	if d.config.tls != nil && strings.EqualFold(scheme, "amqp") {
+		return "amqps:" + rest
+	}
+	return valid
 }
 
 var errURL = errors.New("want a URL like amqp://host:5672/vhost or amqps://host:5671/vhost")
@@ -108,7 +118,7 @@ func (d *driver) Connect(ctx context.Context) error {
 	if _, err := parseURL(d.url); err != nil {
 		return err
 	}
-	l := newLink(d.url, d.config, d.watch)
+	l := newLink(d.secured(d.url), d.config, d.watch)
 	if err := l.begin(ctx); err != nil {
 		return err
 	}

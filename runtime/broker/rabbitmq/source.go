@@ -73,8 +73,8 @@ func (s *source) open(ctx context.Context) error {
 		return err
 	}
 	l := newLane(session, s.queue, s.spec.Window)
-	if err := bounded(ctx, session, func() error { return l.open(s.spec.MaxInFlight) }); err != nil {
-		l.close()
+	if err := session.ask(ctx, func() error { return l.open(ctx, s.spec.MaxInFlight) }); err != nil {
+		l.close() // it may be opening still
 		return err
 	}
 	s.lane = l
@@ -177,7 +177,7 @@ func (s *source) Stop(ctx context.Context) error {
 	s.receiving.Lock()
 	defer s.receiving.Unlock()
 	l := s.lane
-	err := bounded(ctx, l.session, l.cancel)
+	err := l.session.ask(ctx, l.cancel)
 	l.collect()
 	for ; ; l.next++ {
 		if _, ok := l.arrived[l.next]; !ok {
@@ -202,7 +202,7 @@ func (s *source) Close(ctx context.Context) error {
 		})
 	}
 	gone := l.isGone()
-	closeErr := bounded(ctx, l.session, l.channel.Close)
+	closeErr := l.session.ask(ctx, l.shut)
 	l.close()
 	if gone || errors.Is(closeErr, amqp.ErrClosed) || l.session.isGone() {
 		return nil
