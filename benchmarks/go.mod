@@ -57,6 +57,7 @@ require (
 replace (
 	github.com/micro-event/micro-event => ../
 	github.com/micro-event/micro-event/runtime/broker/kafka => ../runtime/broker/kafka
+	github.com/micro-event/micro-event/runtime/broker/mqtt => ../runtime/broker/mqtt
 	github.com/micro-event/micro-event/runtime/broker/nats => ../runtime/broker/nats
 	github.com/micro-event/micro-event/runtime/broker/rabbitmq => ../runtime/broker/rabbitmq
 	github.com/micro-event/micro-event/runtime/broker/redis => ../runtime/broker/redis

@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/micro-event/micro-event v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/kafka v0.0.0
+	github.com/micro-event/micro-event/runtime/broker/mqtt v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/nats v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/rabbitmq v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/redis v0.0.0
@@ -16,6 +17,7 @@ require github.com/alicebob/miniredis/v2 v2.40.0
 
 require (
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
+	github.com/eclipse/paho.golang v0.23.0 // indirect
 	github.com/google/go-tpm v0.9.8 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/minio/highwayhash v1.0.4 // indirect
@@ -41,6 +43,7 @@ require (
 replace (
 	github.com/micro-event/micro-event => ../..
 	github.com/micro-event/micro-event/runtime/broker/kafka => ../../runtime/broker/kafka
+	github.com/micro-event/micro-event/runtime/broker/mqtt => ../../runtime/broker/mqtt
 	github.com/micro-event/micro-event/runtime/broker/nats => ../../runtime/broker/nats
 	github.com/micro-event/micro-event/runtime/broker/rabbitmq => ../../runtime/broker/rabbitmq
 	github.com/micro-event/micro-event/runtime/broker/redis => ../../runtime/broker/redis

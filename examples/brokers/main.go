@@ -6,6 +6,7 @@
 //	go run . -broker http:// -role publish
 //	go run . -broker nats://127.0.0.1:4222
 //	go run . -broker kafka://127.0.0.1:9092
+//	go run . -broker mqtt://127.0.0.1:1883
 //	go run . -broker amqp://guest:guest@127.0.0.1:5672
 //	go run . -broker redis://127.0.0.1:6379
 package main

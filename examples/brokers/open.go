@@ -8,6 +8,7 @@ import (
 	httpbroker "github.com/micro-event/micro-event/runtime/broker/http"
 	kafkabroker "github.com/micro-event/micro-event/runtime/broker/kafka"
 	memorybroker "github.com/micro-event/micro-event/runtime/broker/memory"
+	mqttbroker "github.com/micro-event/micro-event/runtime/broker/mqtt"
 	natsbroker "github.com/micro-event/micro-event/runtime/broker/nats"
 	rabbitmqbroker "github.com/micro-event/micro-event/runtime/broker/rabbitmq"
 	redisbroker "github.com/micro-event/micro-event/runtime/broker/redis"
@@ -32,12 +33,14 @@ func open(address string) (*broker.Engine, error) {
 		return natsbroker.New(u.String(), natsbroker.Core()), nil
 	case "kafka", "kafkas":
 		return kafkabroker.New(address), nil
+	case "mqtt", "mqtts":
+		return mqttbroker.New(address, mqttbroker.ClientID("shop")), nil
 	case "amqp", "amqps":
 		return rabbitmqbroker.New(address), nil
 	case "redis", "rediss":
 		return redisbroker.New(address), nil
 	}
-	return nil, fmt.Errorf("broker %q: unknown scheme (known are memory, http, nats, tls, nats-core, kafka, kafkas, amqp, amqps, redis and rediss)", u.Redacted())
+	return nil, fmt.Errorf("broker %q: unknown scheme (known are memory, http, nats, tls, nats-core, kafka, kafkas, mqtt, mqtts, amqp, amqps, redis and rediss)", u.Redacted())
 }
 
 // openHTTP needs no server: http:// finds the other processes of this user on this

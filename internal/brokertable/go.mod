@@ -5,12 +5,14 @@ go 1.26.0
 require (
 	github.com/micro-event/micro-event v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/kafka v0.0.0
+	github.com/micro-event/micro-event/runtime/broker/mqtt v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/nats v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/rabbitmq v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/redis v0.0.0
 )
 
 require (
+	github.com/eclipse/paho.golang v0.23.0 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/nats-io/nats.go v1.55.0 // indirect
 	github.com/nats-io/nkeys v0.4.17 // indirect
@@ -31,6 +33,7 @@ require (
 replace (
 	github.com/micro-event/micro-event => ../..
 	github.com/micro-event/micro-event/runtime/broker/kafka => ../../runtime/broker/kafka
+	github.com/micro-event/micro-event/runtime/broker/mqtt => ../../runtime/broker/mqtt
 	github.com/micro-event/micro-event/runtime/broker/nats => ../../runtime/broker/nats
 	github.com/micro-event/micro-event/runtime/broker/rabbitmq => ../../runtime/broker/rabbitmq
 	github.com/micro-event/micro-event/runtime/broker/redis => ../../runtime/broker/redis

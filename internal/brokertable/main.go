@@ -18,6 +18,7 @@ import (
 	httpbroker "github.com/micro-event/micro-event/runtime/broker/http"
 	kafkabroker "github.com/micro-event/micro-event/runtime/broker/kafka"
 	memorybroker "github.com/micro-event/micro-event/runtime/broker/memory"
+	mqttbroker "github.com/micro-event/micro-event/runtime/broker/mqtt"
 	natsbroker "github.com/micro-event/micro-event/runtime/broker/nats"
 	rabbitmqbroker "github.com/micro-event/micro-event/runtime/broker/rabbitmq"
 	redisbroker "github.com/micro-event/micro-event/runtime/broker/redis"
@@ -71,6 +72,7 @@ func brokers() []column {
 		{"NATS JetStream", "nats", natsbroker.New("nats://localhost").Info()},
 		{"NATS core", "nats", natsbroker.New("nats://localhost", natsbroker.Core()).Info()},
 		{"Kafka", "kafka", kafkabroker.New("kafka://localhost").Info()},
+		{"MQTT 5, with `ClientID`", "mqtt", mqttbroker.New("mqtt://localhost", mqttbroker.ClientID("id")).Info()},
 		{"RabbitMQ", "rabbitmq", rabbitmqbroker.New("amqp://localhost").Info()},
 		{"Redis", "redis", redisbroker.New("redis://localhost").Info()},
 	}

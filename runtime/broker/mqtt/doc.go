@@ -59,7 +59,7 @@
 // Headers are user properties, except content-type, which is the content type of
 // MQTT, and a message with ce-id, ce-source and ce-type is a CloudEvent in binary
 // mode (CloudEvents MQTT Protocol Binding 1.0.2, section 3.1): its attributes have no
-// prefix, and the property "micro-headers" names those properties without a "-" that
+// prefix, and the property "micro-plain" names those properties without a "-" that
 // are none. The key is the property "partitionkey". What MQTT does not carry, such as
 // control characters, travels in front of the body, and "micro-packed" says how many
 // bytes it takes there. User properties with the prefix "ce-" are read too.

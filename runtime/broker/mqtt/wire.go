@@ -18,7 +18,7 @@ const (
 	specVersion      = "specversion"
 	specVersionValue = "1.0"
 	keyProperty      = "partitionkey"
-	plainProperty    = "micro-headers" // names of properties that are no attributes
+	plainProperty    = "micro-plain" // names of properties that are no attributes
 	packedProperty   = "micro-packed"  // bytes of headers before the body
 )
 
