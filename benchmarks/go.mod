@@ -7,8 +7,10 @@ require (
 	github.com/ThreeDotsLabs/watermill v1.5.1
 	github.com/ThreeDotsLabs/watermill-kafka/v3 v3.0.6
 	github.com/ThreeDotsLabs/watermill-nats/v2 v2.1.3
+	github.com/eclipse/paho.golang v0.23.0
 	github.com/micro-event/micro-event v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/kafka v0.0.0
+	github.com/micro-event/micro-event/runtime/broker/mqtt v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/nats v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/rabbitmq v0.0.0
 	github.com/micro-event/micro-event/runtime/broker/redis v0.0.0
