@@ -78,6 +78,14 @@ func must(t testing.TB, err error) {
 // startServer starts a server in this process that drops nothing, and returns its URL.
 func startServer(t testing.TB, hooks ...mochi.Hook) string {
 	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	return startServerOn(t, l, hooks...)
+}
+
+// startServerOn does so with a listener.
+func startServerOn(t testing.TB, l net.Listener, hooks ...mochi.Hook) string {
+	t.Helper()
 	capabilities := mochi.NewDefaultServerCapabilities()
 	capabilities.MaximumClientWritesPending = 1 << 20
 	capabilities.MaximumInflight = math.MaxUint16
@@ -88,8 +96,6 @@ func startServer(t testing.TB, hooks ...mochi.Hook) string {
 	for _, h := range append(hooks, new(noQuota)) {
 		must(t, s.AddHook(h, nil))
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
 	must(t, s.AddListener(listeners.NewNet("test", l)))
 	must(t, s.Serve())
 	t.Cleanup(func() {

@@ -18,8 +18,8 @@ const (
 	specVersion      = "specversion"
 	specVersionValue = "1.0"
 	keyProperty      = "partitionkey"
-	plainProperty    = "micro-plain" // names of properties that are no attributes
-	packedProperty   = "micro-packed"  // bytes of headers before the body
+	plainProperty    = "micro-plain"  // names of properties that are no attributes
+	packedProperty   = "micro-packed" // bytes of headers before the body
 )
 
 // maxProperties is how many user properties are read.
