@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -21,19 +22,39 @@ func TestTheSameProgramOnEachBroker(t *testing.T) {
 		"memory://", "http://", "http://127.0.0.1:0", nats, "nats-core" + strings.TrimPrefix(nats, "nats"), kafkaServer(t),
 		"redis://" + miniredis.RunT(t).Addr(),
 	} {
-		t.Run(address, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			var out buffer
-			if err := run(ctx, &out, address, "both", 3); err != nil {
-				t.Fatal(err)
-			}
-			text := out.String()
-			if strings.Count(text, "published o-") != 3 || strings.Count(text, "handled   o-") != 3 ||
-				strings.Count(text, ", key o-") != 3 || strings.Count(text, "tenant acme") != 3 {
-				t.Errorf("got\n%s\nwant three orders published and handled with key and tenant", text)
-			}
-		})
+		t.Run(address, func(t *testing.T) { publishAndHandle(t, address) })
+	}
+}
+
+// TestTheSameProgramOnARealServer runs it where scripts/services has started one.
+func TestTheSameProgramOnARealServer(t *testing.T) {
+	ran := false
+	for _, variable := range []string{
+		"MICRO_EVENT_NATS", "MICRO_EVENT_KAFKA", "MICRO_EVENT_MQTT", "MICRO_EVENT_RABBITMQ", "MICRO_EVENT_REDIS",
+	} {
+		if address := os.Getenv(variable); address != "" {
+			ran = true
+			t.Run(variable, func(t *testing.T) { publishAndHandle(t, address) })
+		}
+	}
+	if !ran {
+		t.Skip("needs a real server: set what `scripts/services up` prints")
+	}
+}
+
+// publishAndHandle plays both sides.
+func publishAndHandle(t *testing.T, address string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var out buffer
+	if err := run(ctx, &out, address, "both", 3); err != nil {
+		t.Fatal(err)
+	}
+	text := out.String()
+	if strings.Count(text, "published o-") != 3 || strings.Count(text, "handled   o-") != 3 ||
+		strings.Count(text, ", key o-") != 3 || strings.Count(text, "tenant acme") != 3 {
+		t.Errorf("got\n%s\nwant three orders published and handled with key and tenant", text)
 	}
 }
 
