@@ -32,7 +32,7 @@ type peer struct {
 // startFake starts a server, which ends with the test.
 func startFake(t testing.TB, f *fake) *fake {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
 	f.TB, f.url = t, "mqtt://"+l.Addr().String()
 	f.serving.Go(func() {

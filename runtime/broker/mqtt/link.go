@@ -45,7 +45,7 @@ func (l *link) begin(ctx context.Context) error {
 		return err
 	}
 	l.session = s
-	go l.run(s) //nolint:contextcheck // it outlives ctx
+	go l.run(s)
 	return nil
 }
 

@@ -78,7 +78,7 @@ func must(t testing.TB, err error) {
 // startServer starts a server in this process that drops nothing, and returns its URL.
 func startServer(t testing.TB, hooks ...mochi.Hook) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
 	return startServerOn(t, l, hooks...)
 }

@@ -119,7 +119,7 @@ func (s *session) close(err error) {
 	s.once.Do(func() {
 		s.err = err
 		close(s.gone)
-		_ = s.State.Close() //nolint:errcheck // it tells those who wait, and returns nil
+		_ = s.Close() //nolint:errcheck // it tells those who wait, and returns nil
 	})
 }
 

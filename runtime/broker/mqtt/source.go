@@ -239,15 +239,14 @@ func (s *source) Stop(ctx context.Context) error {
 	if s.keep {
 		return nil
 	}
-	session, err := s.link.current()
-	if err != nil {
-		return nil //nolint:nilerr // the connection is gone
+	session, lost := s.link.current()
+	if lost == nil {
+		_, err := session.client.Unsubscribe(ctx, &paho.Unsubscribe{Topics: []string{s.filter}})
+		if !session.isGone() {
+			return err
+		}
 	}
-	_, err = session.client.Unsubscribe(ctx, &paho.Unsubscribe{Topics: []string{s.filter}})
-	if session.isGone() {
-		return nil
-	}
-	return err
+	return nil // without a connection nothing comes
 }
 
 // Close implements [broker.Source]. What was not settled stays in the session, if that

@@ -2,6 +2,7 @@ package mqttbroker
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -48,7 +49,7 @@ func newPublish(topic string, r *broker.Record) *packets.Publish {
 	if !fits(r, event) {
 		all := broker.Record{Header: r.Header, Body: r.Body}
 		if !isText(r.Key) {
-			all.Header = append(r.Header[:len(r.Header):len(r.Header)], broker.Field{Value: r.Key}) // no header has no name
+			all.Header = slices.Concat(r.Header, []broker.Field{{Value: r.Key}}) // no header has no name
 		}
 		var size string
 		p.Payload, size = broker.PackHeader(&all)
