@@ -130,6 +130,12 @@ func (l *link) current() (*session, error) {
 	}
 }
 
+// live returns the session, if there is one.
+func (l *link) live() (*session, bool) {
+	s, err := l.current()
+	return s, err == nil
+}
+
 // await returns the session once there is one, or an error that says that nothing was
 // sent.
 func (l *link) await(ctx context.Context) (*session, error) {

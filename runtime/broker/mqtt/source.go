@@ -239,8 +239,7 @@ func (s *source) Stop(ctx context.Context) error {
 	if s.keep {
 		return nil
 	}
-	session, lost := s.link.current()
-	if lost == nil {
+	if session, ok := s.link.live(); ok {
 		_, err := session.client.Unsubscribe(ctx, &paho.Unsubscribe{Topics: []string{s.filter}})
 		if !session.isGone() {
 			return err
