@@ -232,11 +232,9 @@ func (s *source) Extend(context.Context, []broker.Raw) {}
 // Stop implements [broker.Source]. A session that is kept goes on taking messages for
 // the next member that has its place. From another one, other members get them.
 func (s *source) Stop(ctx context.Context) error {
-	if s.life.Err() != nil {
-		return nil
-	}
+	already := s.life.Err() != nil
 	s.stop(errStopped)
-	if s.keep {
+	if already || s.keep {
 		return nil
 	}
 	if session, ok := s.link.live(); ok {
