@@ -44,7 +44,8 @@
 // Set these bounds to what a member may fall behind.
 //
 // A topic without a session is [broker.ErrNoSubscribers] where the server says so, as
-// Mosquitto and EMQX do (reason code 0x10; a server may leave it out). Publish waits
+// Mosquitto and EMQX do (reason code 0x10; a server may leave it out). Mosquitto 2.0
+// says so too when it was restarted, until the members are back. Publish waits
 // for a lost connection to come back as long as its context lives, and for room when
 // the server allows no more unacknowledged messages; with NoWait that is
 // [broker.ErrBackpressure]. An answer that did not come before the connection was

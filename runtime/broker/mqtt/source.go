@@ -232,9 +232,11 @@ func (s *source) Extend(context.Context, []broker.Raw) {}
 // Stop implements [broker.Source]. A session that is kept goes on taking messages for
 // the next member that has its place. From another one, other members get them.
 func (s *source) Stop(ctx context.Context) error {
-	already := s.life.Err() != nil
+	if s.life.Err() != nil {
+		return nil //nolint:nilerr // it is idempotent
+	}
 	s.stop(errStopped)
-	if already || s.keep {
+	if s.keep {
 		return nil
 	}
 	if session, ok := s.link.live(); ok {
