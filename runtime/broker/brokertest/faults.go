@@ -48,9 +48,9 @@ type Faults struct {
 	// Nil: nothing needs to be done.
 	Settle func(t testing.TB)
 
-	// Unordered says that messages of a key may be handled behind newer ones when
-	// connections break.
-	Unordered bool
+	// UnorderedCuts says that messages of a key may be handled behind newer ones when
+	// connections are cut.
+	UnorderedCuts bool
 
 	// Returns says that what a member held when it was killed waits for it and goes to
 	// nobody else, so that it must come back.
@@ -125,7 +125,8 @@ func (f Faults) throughRestarts(t *testing.T) {
 		t.Skip("needs Faults.Restart")
 	}
 	n := messages(t)
-	f.disturb(t, f.URL, f.Settle, []int{n / 3, n / 2}, func() { f.Restart(t) })
+	l := f.disturb(t, f.URL, f.Settle, []int{n / 3, n / 2}, func() { f.Restart(t) })
+	l.check(true)
 }
 
 // throughCuts cuts all connections five times.
@@ -145,12 +146,13 @@ func (f Faults) throughCuts(t *testing.T) {
 	for i := range cuts {
 		at = append(at, (i+1)*n/(cuts+2))
 	}
-	f.disturb(t, u.String(), nil, at, p.Cut)
+	l := f.disturb(t, u.String(), nil, at, p.Cut)
+	l.check(!f.UnorderedCuts)
 }
 
-// disturb publishes and handles, and calls strike when so many messages as at says
-// were published.
-func (f Faults) disturb(t *testing.T, url string, settle func(testing.TB), at []int, strike func()) {
+// disturb publishes and handles, calls strike when so many messages as at says were
+// published, and returns when all was handled that was taken.
+func (f Faults) disturb(t *testing.T, url string, settle func(testing.TB), at []int, strike func()) *ledger {
 	t.Helper()
 	n, l, topic := messages(t), newLedger(t), newFaultTopic()
 	publisher, subscriber := f.connect(t, url), f.connect(t, url)
@@ -166,10 +168,10 @@ func (f Faults) disturb(t *testing.T, url string, settle func(testing.TB), at []
 	}
 	publishing.Wait()
 	l.awaitTaken()
-	l.check(!f.Unordered)
 	if len(l.taken) < n/2 {
 		t.Errorf("taken: got %d of %d messages, want at least half", len(l.taken), n)
 	}
+	return l
 }
 
 // withoutAMember kills a process in the middle of its work. What it had not

@@ -2,13 +2,10 @@ package natsbroker_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,31 +14,11 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/micro-event/micro-event/runtime/broker"
+	"github.com/micro-event/micro-event/runtime/broker/brokertest"
 	natsbroker "github.com/micro-event/micro-event/runtime/broker/nats"
 )
 
 const patience = 20 * time.Second
-
-// keys is how many keys the messages of a test have that is about many.
-const keys = 8
-
-// messages is how many a test publishes that is about many: 1,000 unless
-// MICRO_EVENT_MESSAGES says otherwise.
-func messages(t testing.TB) int {
-	t.Helper()
-	text := os.Getenv("MICRO_EVENT_MESSAGES")
-	if text == "" {
-		return 1000
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("MICRO_EVENT_MESSAGES: %v", err)
-	}
-	return n
-}
-
-// uniqueTopic returns a topic that a server which outlives the test has not seen.
-func uniqueTopic() string { return "faults." + strings.ToLower(rand.Text()[:10]) }
 
 // connect returns a connected broker that is disconnected when the test ends.
 func connect(t testing.TB, url string, opts ...broker.Option) *broker.Engine {
@@ -136,25 +113,6 @@ func (l *ledger) publish(t *testing.T, b *broker.Engine, topic, key string, n in
 	}
 }
 
-// fence publishes a last message of each key until it is taken, and waits until
-// all are handled.
-func (l *ledger) fence(t *testing.T, b *broker.Engine, topic string, keys []string, n int) {
-	t.Helper()
-	for _, key := range keys {
-		id := fmt.Sprintf("%s-%d", key, n)
-		for {
-			err := b.Publish(t.Context(), topic, &broker.Message{Key: key, Body: []byte(id)})
-			if err == nil {
-				break
-			}
-			if t.Context().Err() != nil {
-				t.Fatal(err)
-			}
-		}
-		l.await(t, "the last message of "+key, func() bool { return l.handled[id] > 0 })
-	}
-}
-
 // check compares all of it, the order of each key included.
 func (l *ledger) check(t *testing.T) {
 	t.Helper()
@@ -189,38 +147,22 @@ func (l *ledger) checkOutcomes(t *testing.T) {
 		len(l.taken), l.uncertain, len(l.never), l.handledInAll, l.dup)
 }
 
-// TestServerRestarts restarts the server when a third and when half of the
-// messages have been handled.
-func TestServerRestarts(t *testing.T) {
-	s := startServer(t)
-	throughRestarts(t, s.url(), func() { s.interrupt(t)() })
+// faults breaks a server at url, which restart ends and starts.
+func faults(url string, restart func(testing.TB)) brokertest.Faults {
+	return brokertest.Faults{
+		URL: url, Open: openBroker, Restart: restart,
+		UnorderedCuts: true, // what was on its way comes again after the ack wait
+	}
 }
 
-func throughRestarts(t *testing.T, url string, restart func()) {
-	t.Helper()
-	l, topic, each := newLedger(), uniqueTopic(), messages(t)/keys
-	publisher, subscriber := connect(t, url), connect(t, url)
-	_, err := subscriber.Subscribe(t.Context(), topic, l.handle, broker.Queue("q"), broker.MaxInFlight(8))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	var publishing sync.WaitGroup
-	for k := range keys {
-		key := fmt.Sprint("key", k)
-		names = append(names, key)
-		publishing.Go(func() { l.publish(t, publisher, topic, key, each) })
-	}
-	for _, at := range []int{keys * each / 3, keys * each / 2} {
-		l.await(t, fmt.Sprint(at, " messages"), func() bool { return l.handledInAll >= at })
-		restart()
-	}
-	publishing.Wait()
-	l.fence(t, publisher, topic, names, each)
-	l.check(t)
-	if len(l.taken) < keys*each/2 {
-		t.Errorf("taken: got %d, want at least half of %d", len(l.taken), keys*each)
-	}
+// openBroker makes a broker with a short ack clock.
+func openBroker(url string, opts ...broker.Option) broker.Broker {
+	return natsbroker.New(url, append(opts, natsbroker.AckWait(time.Second))...)
+}
+
+func TestFaults(t *testing.T) {
+	s := startServer(t)
+	brokertest.RunFaults(t, faults(s.url(), func(t testing.TB) { s.interrupt(t)() }))
 }
 
 // TestPublishWaitsForTheConnection publishes while the server is down.
@@ -361,4 +303,37 @@ func TestSlowConsumer(t *testing.T) {
 	if l.dup > 0 {
 		t.Errorf("delivered again: got %d, want 0", l.dup)
 	}
+}
+
+// TestMemberDies lets one of two members vanish with messages in flight: the
+// other one gets them after the ack wait.
+func TestMemberDies(t *testing.T) {
+	s, l := startServer(t), newLedger()
+	p := brokertest.StartProxy(t, strings.TrimPrefix(s.url(), "nats://"))
+	const topic, n = "faults.dies", 200
+	dying := connect(t, "nats://"+p.Address(), natsbroker.AckWait(time.Second))
+	other := connect(t, s.url(), natsbroker.AckWait(time.Second))
+	held := make(chan struct{}, n)
+	forever := make(chan struct{})
+	_, err := dying.Subscribe(t.Context(), topic, func(context.Context, *broker.Delivery) error {
+		held <- struct{}{}
+		<-forever
+		return nil
+	}, broker.Queue("q"), broker.MaxInFlight(4))
+	must(t, err)
+	for i := range 4 {
+		l.publish(t, other, topic, fmt.Sprint("held", i), 1)
+	}
+	for range 4 {
+		<-held
+	}
+	_, err = other.Subscribe(t.Context(), topic, l.handle, broker.Queue("q"), broker.MaxInFlight(4))
+	must(t, err)
+	p.Interrupt(t)
+	for i := range n / 10 {
+		l.publish(t, other, topic, fmt.Sprint("key", i), 10)
+	}
+	l.await(t, "all messages", func() bool { return len(l.handled) == n+4 })
+	l.check(t)
+	close(forever)
 }
