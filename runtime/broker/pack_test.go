@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"reflect"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ func TestPackHeader(t *testing.T) {
 		if err := UnpackHeader(&got, size); err != nil {
 			t.Errorf("%q: %v", r.Header, err)
 		}
-		if !reflect.DeepEqual(got.Header, r.Header) || string(got.Body) != string(r.Body) {
+		if !reflect.DeepEqual(got.Header, r.Header) || !bytes.Equal(got.Body, r.Body) {
 			t.Errorf("got %q and %q, want %q and %q", got.Header, got.Body, r.Header, r.Body)
 		}
 	}
