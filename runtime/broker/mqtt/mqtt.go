@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/micro-event/micro-event/runtime/broker"
+	"github.com/micro-event/micro-event/runtime/broker/internal/link"
 )
 
 // maxMessageBytes leaves room for the headers in the largest packet of MQTT.
@@ -31,8 +32,8 @@ type driver struct {
 	config config
 	watch  func(lost error)
 
-	link  *link         // from Connect on
-	slots chan struct{} // one per message that waits for its acknowledgement
+	link  *link.Link[*session] // from Connect on
+	slots chan struct{}        // one per message that waits for its acknowledgement
 }
 
 var (
@@ -114,8 +115,8 @@ func (d *driver) Connect(ctx context.Context) error {
 		return err
 	}
 	publisher := client{url: u, config: &d.config, id: d.base() + "-" + rand.Text()[:publisherBytes]}
-	l := newLink(publisher.dial, d.watch)
-	if err := l.begin(ctx); err != nil {
+	l := link.New(publisher.dial, d.watch)
+	if err := l.Begin(ctx); err != nil {
 		return err
 	}
 	d.link, d.slots = l, make(chan struct{}, d.config.window)
@@ -137,12 +138,12 @@ func (d *driver) base() string {
 // Ping implements [broker.Pinger]. The session pings by itself, so that a server that
 // does not answer is found to be gone.
 func (d *driver) Ping(ctx context.Context) error {
-	_, err := d.link.await(ctx)
+	_, err := d.link.Await(ctx)
 	return err
 }
 
 // Close implements [broker.Driver].
 func (d *driver) Close(context.Context) error {
-	d.link.end()
+	d.link.End().end(false)
 	return nil
 }

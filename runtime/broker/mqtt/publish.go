@@ -71,7 +71,7 @@ func (d *driver) takeSlot(ctx context.Context, o broker.PublishOptions) error {
 	select {
 	case d.slots <- struct{}{}:
 		return nil
-	case <-d.link.ended.Done():
+	case <-d.link.Ended().Done():
 		return broker.ErrClosed
 	case <-ctx.Done():
 		return broker.NotDelivered(fmt.Errorf("%w: %w", broker.ErrBackpressure, context.Cause(ctx)))
@@ -84,7 +84,7 @@ func (d *driver) freeSlot() { <-d.slots }
 // sent.
 func (d *driver) send(ctx context.Context, topic string, r *broker.Record) (*sending, error) {
 	for {
-		s, err := d.link.await(ctx)
+		s, err := d.link.Await(ctx)
 		if err != nil {
 			return nil, err
 		}

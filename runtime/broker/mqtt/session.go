@@ -133,6 +133,12 @@ func (s *session) end(keep bool) {
 	s.close(broker.ErrClosed)
 }
 
+// Gone implements [link.Session].
+func (s *session) Gone() <-chan struct{} { return s.gone }
+
+// Err implements [link.Session].
+func (s *session) Err() error { return s.err }
+
 func (s *session) isGone() bool {
 	select {
 	case <-s.gone:

@@ -14,6 +14,7 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 
 	"github.com/micro-event/micro-event/runtime/broker"
+	"github.com/micro-event/micro-event/runtime/broker/internal/link"
 )
 
 var (
@@ -24,7 +25,7 @@ var (
 
 // source has a connection of its own and hands over what comes on it.
 type source struct {
-	link   *link
+	link   *link.Link[*session]
 	filter string
 	keep   bool // the session, when the source is closed
 	client client
@@ -77,8 +78,8 @@ func (d *driver) Open(ctx context.Context, spec broker.SourceSpec) (broker.Sourc
 	}
 	s.client = client{url: u, config: &d.config, id: id, keep: true, deliver: s.deliver}
 	s.life, s.stop = context.WithCancelCause(context.Background())
-	s.link = newLink(s.dial, s.report)
-	if err := s.link.begin(ctx); err != nil {
+	s.link = link.New(s.dial, s.report)
+	if err := s.link.Begin(ctx); err != nil {
 		s.place.leave()
 		return nil, err
 	}
@@ -239,7 +240,7 @@ func (s *source) Stop(ctx context.Context) error {
 	if s.keep {
 		return nil
 	}
-	if session, ok := s.link.live(); ok {
+	if session, lost := s.link.Current(); lost == nil {
 		_, err := session.client.Unsubscribe(ctx, &paho.Unsubscribe{Topics: []string{s.filter}})
 		if !session.isGone() {
 			return err
@@ -251,9 +252,7 @@ func (s *source) Stop(ctx context.Context) error {
 // Close implements [broker.Source]. What was not settled stays in the session, if that
 // is kept, and comes again with the next member that has its place.
 func (s *source) Close(context.Context) error {
-	if session := s.link.halt(); session != nil {
-		session.end(s.keep)
-	}
+	s.link.End().end(s.keep)
 	s.place.leave()
 	return nil
 }

@@ -24,7 +24,7 @@ func (d *driver) Publish(ctx context.Context, topic string, r *broker.Record, o 
 // send sends a message once there is a session that takes it.
 func (d *driver) send(ctx context.Context, topic string, r *broker.Record, o broker.PublishOptions) (*publisher, *confirmation, error) {
 	for {
-		s, err := d.link.await(ctx)
+		s, err := d.link.Await(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -77,7 +77,7 @@ func (d *driver) takeSlot(ctx context.Context, o broker.PublishOptions) error {
 	select {
 	case d.slots <- struct{}{}:
 		return nil
-	case <-d.link.ended.Done():
+	case <-d.link.Ended().Done():
 		return broker.ErrClosed
 	case <-ctx.Done():
 		return broker.NotDelivered(fmt.Errorf("wait for room in the publish window: %w", context.Cause(ctx)))

@@ -23,7 +23,7 @@ func queueOf(topic, queue string) string {
 
 // Declare implements [broker.Driver].
 func (d *driver) Declare(ctx context.Context, topic, queue string) error {
-	s, err := d.link.await(ctx)
+	s, err := d.link.Await(ctx)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (d *driver) declare(ctx context.Context, topic, name string, args amqp.Tabl
 // ctx lives.
 func (d *driver) withChannel(ctx context.Context, do func(*amqp.Channel) error) error {
 	for {
-		s, err := d.link.await(ctx)
+		s, err := d.link.Await(ctx)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/micro-event/micro-event/runtime/broker"
+	"github.com/micro-event/micro-event/runtime/broker/internal/link"
 )
 
 const maxMessageBytes = 16 << 20 // RabbitMQ 4's default; 3.10 takes more
@@ -31,8 +32,8 @@ type driver struct {
 	config config
 	watch  func(lost error)
 
-	link  *link         // from Connect on
-	slots chan struct{} // one per message that waits for its confirmation
+	link  *link.Link[*session] // from Connect on
+	slots chan struct{}        // one per message that waits for its confirmation
 
 	queues sync.Mutex // held while a queue is declared
 }
@@ -118,8 +119,9 @@ func (d *driver) Connect(ctx context.Context) error {
 	if _, err := parseURL(d.url); err != nil {
 		return err
 	}
-	l := newLink(d.secured(d.url), d.config, d.watch)
-	if err := l.begin(ctx); err != nil {
+	address, c := d.secured(d.url), d.config
+	l := link.New(func(ctx context.Context) (*session, error) { return dial(ctx, address, c) }, d.watch)
+	if err := l.Begin(ctx); err != nil {
 		return err
 	}
 	d.link, d.slots = l, make(chan struct{}, d.config.window)
@@ -133,6 +135,6 @@ func (d *driver) Ping(ctx context.Context) error {
 
 // Close implements [broker.Driver].
 func (d *driver) Close(context.Context) error {
-	d.link.end()
+	d.link.End().close(broker.ErrClosed)
 	return nil
 }

@@ -11,7 +11,9 @@ import (
 	"github.com/micro-event/micro-event/runtime/broker"
 )
 
-// session is a pair of connections. It is over when one of them is.
+// session is a pair of connections. It is over when one of them is. The client's own
+// recovery is not used: delivery tags begin anew with it on the same channel, so that a
+// late acknowledgement settles another message.
 type session struct {
 	publishing, consuming *connection
 	publisher             *publisher
@@ -99,6 +101,12 @@ func (s *session) close(err error) {
 		s.consuming.end()
 	})
 }
+
+// Gone implements [link.Session].
+func (s *session) Gone() <-chan struct{} { return s.gone }
+
+// Err implements [link.Session].
+func (s *session) Err() error { return s.err }
 
 func (s *session) isGone() bool {
 	select {

@@ -51,7 +51,7 @@ func (d *driver) Open(ctx context.Context, spec broker.SourceSpec) (broker.Sourc
 	if spec.Queue == "" {
 		s.own, s.queue = true, queueOf(spec.Topic, "own-"+rand.Text())
 	}
-	s.life, s.stop = context.WithCancelCause(d.link.ended)
+	s.life, s.stop = context.WithCancelCause(d.link.Ended())
 	if err := s.open(ctx); err != nil {
 		s.stop(errStopped)
 		return nil, err
@@ -61,7 +61,7 @@ func (d *driver) Open(ctx context.Context, spec broker.SourceSpec) (broker.Sourc
 
 // open makes a lane. The caller holds receiving, or is alone.
 func (s *source) open(ctx context.Context) error {
-	session, err := s.driver.link.await(ctx)
+	session, err := s.driver.link.Await(ctx)
 	if err != nil {
 		return err
 	}
