@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2154 # state and root are set by scripts/services
 #
-# mosquitto: Debian's mosquitto, without its bounds on what it keeps for a session, with
-# a user and a password. Port 11883. It writes its store when it ends and now and then,
-# so what the tests restart ends in good order: a crash would lose what it had
-# acknowledged.
+# mosquitto: Debian's mosquitto, without its bounds on what it keeps for a session and
+# without its delay of small packets, with a user and a password. Port 11883. It writes
+# its store when it ends and now and then, so what the tests restart ends in good order:
+# a crash would lose what it had acknowledged.
 
 MQTT_USER=tester
 MQTT_PASSWORD=tester-secret
@@ -21,6 +21,7 @@ mosquitto_up() {
 		persistence_location $state/mosquitto/data/
 		max_inflight_messages 0
 		max_queued_messages 0
+		set_tcp_nodelay true
 	EOF
 	if ((EUID == 0)); then
 		echo "user root" >>"$state/mosquitto/mosquitto.conf"

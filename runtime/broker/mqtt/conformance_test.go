@@ -1,6 +1,9 @@
 package mqttbroker_test
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"net/url"
 	"testing"
 	"time"
@@ -49,4 +52,48 @@ func TestFaultsOfARealServer(t *testing.T) {
 	brokertest.RunFaults(t, brokertest.Faults{
 		URL: variable(t, serverVariable), Open: openBroker, Restart: restart, Returns: true,
 	})
+}
+
+// TestTheEndOfASessionOnARealServer cuts off a member for longer than its session is
+// kept. What it had is lost, and both sides are told.
+func TestTheEndOfASessionOnARealServer(t *testing.T) {
+	server := variable(t, serverVariable)
+	u, err := url.Parse(server)
+	must(t, err)
+	p := brokertest.StartProxy(t, u.Host)
+	u.Host = p.Address()
+	log, handled := newLog(), make(chan string, 100)
+	member := mqttbroker.New(u.String(), mqttbroker.ClientID("ends"), mqttbroker.SessionExpiry(time.Second),
+		broker.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	must(t, member.Connect(t.Context()))
+	t.Cleanup(func() { must(t, member.Disconnect(context.WithoutCancel(t.Context()))) })
+	topic := brokertest.TopicPrefix + ".ends"
+	_, err = member.Subscribe(t.Context(), topic, func(_ context.Context, d *broker.Delivery) error {
+		handled <- string(d.Message.Body)
+		return nil
+	}, broker.Queue("q"))
+	must(t, err)
+	publisher := connect(t, server)
+	publish := func(body string) error {
+		return publisher.Publish(t.Context(), topic, &broker.Message{Body: []byte(body)})
+	}
+	must(t, publish("before"))
+	if got := <-handled; got != "before" {
+		t.Errorf("handled: got %q, want the message before", got)
+	}
+	restore := p.Interrupt(t)
+	must(t, publish("lost"))
+	for err = nil; err == nil; { // the session is kept until it expires
+		err = publish("lost")
+	}
+	if !errors.Is(err, broker.ErrNoSubscribers) {
+		t.Errorf("publish without a session: got %v, want ErrNoSubscribers", err)
+	}
+	restore()
+	log.await("the server has lost the session")
+	for publish("after") != nil { // until the member has subscribed
+	}
+	if got := <-handled; got != "after" {
+		t.Errorf("handled: got %q, want the message after", got)
+	}
 }

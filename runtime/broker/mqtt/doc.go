@@ -41,7 +41,8 @@
 // ("autosave_interval") and when it ends, so a crash loses what came since. Servers
 // also bound what they keep for a session, and drop beyond it what they have
 // acknowledged (Mosquitto: "max_queued_messages", 1000 unless set; 0 is no bound).
-// Set these bounds to what a member may fall behind.
+// Set these bounds to what a member may fall behind. Mosquitto also delays small packets
+// by up to 40 ms unless "set_tcp_nodelay" is true.
 //
 // A topic without a session is [broker.ErrNoSubscribers] where the server says so, as
 // Mosquitto and EMQX do (reason code 0x10; a server may leave it out). Mosquitto 2.0

@@ -221,10 +221,7 @@ func TestTheEndOfASession(t *testing.T) {
 	must(t, err)
 	f.cut()
 	log.await("the server has lost the session: what it kept for it is lost")
-	f.mu.Lock()
-	last := f.peers[len(f.peers)-1]
-	f.mu.Unlock()
-	last.send(&packets.Disconnect{ReasonCode: packets.DisconnectSessionTakenOver, Properties: &packets.Properties{}})
+	f.member().send(&packets.Disconnect{ReasonCode: packets.DisconnectSessionTakenOver, Properties: &packets.Properties{}})
 	log.await("give each process a ClientID of its own")
 }
 
@@ -251,9 +248,7 @@ func TestAcknowledgementsInOrder(t *testing.T) {
 		}
 	}, broker.Queue("q"), broker.MaxInFlight(2))
 	must(t, err)
-	f.mu.Lock()
-	member := f.peers[len(f.peers)-1]
-	f.mu.Unlock()
+	member := f.member()
 	member.publish("t", 7, "first")
 	member.publish("t", 3, "second")
 	if a, b := <-ids, <-ids; a != 7 || b != 3 {

@@ -2,6 +2,8 @@ package mqttbroker_test
 
 import (
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -65,6 +67,19 @@ func (f *fake) cut() {
 	}
 }
 
+// member returns the newest connection of the first member of a queue.
+func (f *fake) member() *peer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range slices.Backward(f.peers) {
+		if strings.HasSuffix(p.client, "-0") {
+			return p
+		}
+	}
+	f.Fatal("no member has connected")
+	return nil
+}
+
 func (p *peer) serve() {
 	for {
 		in, err := packets.ReadPacket(p)
@@ -74,7 +89,9 @@ func (p *peer) serve() {
 		switch in.Type {
 		case packets.CONNECT:
 			request := in.Content.(*packets.Connect) //nolint:forcetypeassert // by its type
+			p.fake.mu.Lock()
 			p.client = request.ClientID
+			p.fake.mu.Unlock()
 			answer := &packets.Connack{Properties: &packets.Properties{}}
 			if p.fake.connack != nil {
 				answer = p.fake.connack(request)

@@ -20,6 +20,9 @@ import (
 // of life; without one for as long again it is lost.
 const keepAlive = 5 * time.Second
 
+// endTimeout is how long the server may take to close a connection that has ended.
+const endTimeout = time.Second
+
 // client says how to connect.
 type client struct {
 	url    *url.URL
@@ -123,11 +126,21 @@ func (s *session) close(err error) {
 	})
 }
 
-// end ends the connection, and the session on the server too unless it is kept.
+// end ends the connection, and the session on the server too unless it is kept. The
+// server closes the connection when it has read all that was sent: closed by this side
+// it might lose the last acknowledgements.
 func (s *session) end(keep bool) {
 	d := &paho.Disconnect{}
 	if !keep {
 		d.Properties = &paho.DisconnectProperties{SessionExpiryInterval: new(uint32)}
+	}
+	timer := time.NewTimer(endTimeout)
+	defer timer.Stop()
+	if _, err := d.Packet().WriteTo(s.conn); err == nil {
+		select {
+		case <-s.gone:
+		case <-timer.C:
+		}
 	}
 	_ = s.client.Disconnect(d) //nolint:errcheck // the server notices by itself
 	s.close(broker.ErrClosed)

@@ -111,11 +111,10 @@ func (s *source) dial(ctx context.Context) (*session, error) {
 
 // report lets Receive return an error, so that it is logged.
 func (s *source) report(err error) {
-	if err == nil {
-		return
-	}
 	s.mu.Lock()
-	s.fault = err
+	if !errors.Is(s.fault, err) { // nil, for one
+		s.fault = errors.Join(s.fault, err)
+	}
 	s.mu.Unlock()
 	s.wake()
 }
