@@ -112,7 +112,7 @@ func (s *source) dial(ctx context.Context) (*session, error) {
 // report lets Receive return an error, so that it is logged.
 func (s *source) report(err error) {
 	s.mu.Lock()
-	if !errors.Is(s.fault, err) { // nil, for one
+	if err != nil && !errors.Is(s.fault, err) {
 		s.fault = errors.Join(s.fault, err)
 	}
 	s.mu.Unlock()
