@@ -24,14 +24,16 @@ require (
 	google.golang.org/protobuf v1.36.12 // indirect; tests only: events
 )
 
-require github.com/nats-io/nats-server/v2 v2.11.3
+require github.com/nats-io/nats-server/v2 v2.15.2
 
 require (
-	github.com/google/go-tpm v0.9.3 // indirect
-	github.com/minio/highwayhash v1.0.3 // indirect
-	github.com/nats-io/jwt/v2 v2.7.4 // indirect
+	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
+	github.com/google/go-tpm v0.9.8 // indirect
+	github.com/minio/highwayhash v1.0.4 // indirect
+	github.com/nats-io/jwt/v2 v2.8.2 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
-	golang.org/x/time v0.11.0 // indirect
+	go.uber.org/goleak v1.3.0 // indirect
+	golang.org/x/time v0.16.0 // indirect
 )
 
 // The adapter is built against the repository that it is part of; consumers ignore this line.

@@ -192,4 +192,3 @@ func messageOf(d *broker.Delivery) *gomicro.Message {
 	}
 	return m
 }
-
