@@ -1,5 +1,5 @@
 # The Go modules of this repository; test, race and fuzz run over each.
-MODULES := . benchmarks examples/brokers examples/grpc internal/brokertable runtime/broker/kafka runtime/broker/mqtt runtime/broker/nats \
+MODULES := . benchmarks examples/brokers examples/grpc internal/brokertable runtime/broker/gomicro runtime/broker/kafka runtime/broker/mqtt runtime/broker/nats \
 	runtime/broker/rabbitmq runtime/broker/redis runtime/event/internal/cloudevents runtime/event/internal/gomicro runtime/event/otelevent \
 	runtime/event/protovalidateevent
 
