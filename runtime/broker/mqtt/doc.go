@@ -52,6 +52,10 @@
 // [broker.ErrBackpressure]. An answer that did not come before the connection was
 // lost or the context ended is [broker.ErrUncertain]; a message is never sent twice.
 //
+// There are no dead letters, since nothing is kept where nobody has a session:
+// Subscribe with [broker.DeadLetter] is [broker.ErrUnsupported]. What fails is retried
+// without end, or until [broker.DropAfter].
+//
 // A message that is retried holds up the acknowledgements of those behind it, though
 // not their handling; a crash repeats all of them. The server sends at most
 // [ReceiveMaximum] beyond the last one that was acknowledged.
