@@ -312,6 +312,7 @@ func (s *source) Close(ctx context.Context) error {
 	s.client.AllowRebalance()
 	leaveErr := s.client.LeaveGroupContext(ctx)
 	s.client.CloseAllowingRebalance()
+	s.client.AllowRebalance() // again: leaving has been seen to wait for a poll that had ended
 	if err = errors.Join(err, leaveErr); err != nil {
 		return fmt.Errorf("leave the group: %w", err)
 	}
