@@ -140,13 +140,23 @@ func subscribe(t *testing.T, p pair, subscriber string, got func(string)) (stop 
 	if subscriber == "grpc" {
 		newServer = grpcserver.NewServer
 	}
-	s := newServer(server.Name("billing"), server.Address("127.0.0.1:0"), server.Broker(p.theirs), server.Registry(registry.NewMemoryRegistry()))
+	s := newServer(server.Name("billing"), server.Address("127.0.0.1:0"), server.Broker(addressed{p.theirs, p.theirs.Address()}), server.Registry(registry.NewMemoryRegistry()))
 	err = s.Subscribe(s.NewSubscriber(spec.Topic, func(ctx context.Context, e *eventv1.HeaderField) error {
 		tenant, _ := metadata.Get(ctx, "tenant")
 		return typed(tenant, e)
 	}))
 	return s.Stop, errors.Join(err, s.Start())
 }
+
+// addressed has an address that does not change: go-micro's mucp server asks for it when
+// it has stopped, while whoever else has the broker may disconnect it.
+type addressed struct {
+	gomicro.Broker
+	address string
+}
+
+// Address implements go-micro's Broker.
+func (a addressed) Address() string { return a.address }
 
 // cell runs one publisher against one subscriber.
 func cell(t *testing.T, kind, url, publisher, subscriber string) string {
