@@ -10,6 +10,7 @@ import (
 
 	"github.com/micro-event/micro-event/runtime/broker"
 	"github.com/micro-event/micro-event/runtime/broker/internal/link"
+	"github.com/micro-event/micro-event/runtime/broker/internal/window"
 )
 
 // maxMessageBytes leaves room for the headers in the largest packet of MQTT.
@@ -32,8 +33,8 @@ type driver struct {
 	config config
 	watch  func(lost error)
 
-	link  *link.Link[*session] // from Connect on
-	slots chan struct{}        // one per message that waits for its acknowledgement
+	link   *link.Link[*session] // from Connect on
+	window *window.Window       // of messages that wait for their acknowledgements
 }
 
 var (
@@ -41,7 +42,6 @@ var (
 	_ broker.Configurer     = (*driver)(nil)
 	_ broker.LinkWatcher    = (*driver)(nil)
 	_ broker.BatchPublisher = (*driver)(nil)
-	_ broker.Pinger         = (*driver)(nil)
 )
 
 func newDriver(url string) *driver {
@@ -119,7 +119,7 @@ func (d *driver) Connect(ctx context.Context) error {
 	if err := l.Begin(ctx); err != nil {
 		return err
 	}
-	d.link, d.slots = l, make(chan struct{}, d.config.window)
+	d.link, d.window = l, window.New(d.config.window, l.Ended().Done())
 	return nil
 }
 
@@ -133,13 +133,6 @@ func (d *driver) base() string {
 		return d.config.clientID
 	}
 	return "micro-event-" + d.random
-}
-
-// Ping implements [broker.Pinger]. The session pings by itself, so that a server that
-// does not answer is found to be gone.
-func (d *driver) Ping(ctx context.Context) error {
-	_, err := d.link.Await(ctx)
-	return err
 }
 
 // Close implements [broker.Driver].

@@ -11,6 +11,7 @@ import (
 	sessions "github.com/eclipse/paho.golang/paho/session"
 
 	"github.com/micro-event/micro-event/runtime/broker"
+	"github.com/micro-event/micro-event/runtime/broker/internal/window"
 )
 
 // confirmTimeout bounds waiting for an acknowledgement where the context does not.
@@ -36,10 +37,10 @@ type sending struct {
 
 // Publish implements [broker.Driver].
 func (d *driver) Publish(ctx context.Context, topic string, r *broker.Record, o broker.PublishOptions) error {
-	if err := d.takeSlot(ctx, o); err != nil {
+	if err := d.window.Take(ctx, o.NoWait); err != nil {
 		return err
 	}
-	defer d.freeSlot()
+	defer d.window.Free()
 	for wait := lowestWait; ; wait = min(2*wait, highestWait) {
 		w, err := d.send(ctx, topic, r)
 		if err != nil {
@@ -57,28 +58,6 @@ func (d *driver) Publish(ctx context.Context, topic string, r *broker.Record, o 
 		}
 	}
 }
-
-// takeSlot waits for room in the window.
-func (d *driver) takeSlot(ctx context.Context, o broker.PublishOptions) error {
-	select {
-	case d.slots <- struct{}{}:
-		return nil
-	default:
-	}
-	if o.NoWait {
-		return broker.ErrBackpressure
-	}
-	select {
-	case d.slots <- struct{}{}:
-		return nil
-	case <-d.link.Ended().Done():
-		return broker.ErrClosed
-	case <-ctx.Done():
-		return broker.NotDelivered(fmt.Errorf("%w: %w", broker.ErrBackpressure, context.Cause(ctx)))
-	}
-}
-
-func (d *driver) freeSlot() { <-d.slots }
 
 // send sends a message over the session that there is. Its errors say that nothing was
 // sent.
@@ -175,35 +154,9 @@ func (w *sending) outcome(answer packets.ControlPacket) error {
 // PublishBatch implements [broker.BatchPublisher]. Messages are sent without waiting
 // for the acknowledgements of those before, as far as the window goes.
 func (d *driver) PublishBatch(ctx context.Context, topic string, rs []*broker.Record, o broker.PublishOptions) []error {
-	errs := make([]error, len(rs))
-	waiting := make([]*sending, len(rs))
-	first := 0 // of those that may wait
-	collect := func() {
-		if w := waiting[first]; w != nil {
-			errs[first] = w.await(ctx)
-			d.freeSlot()
-		}
-		first++
-	}
-	for i, r := range rs {
-		for first < i && d.takeSlot(ctx, broker.PublishOptions{NoWait: true}) != nil {
-			collect()
-		}
-		if first == i {
-			if errs[i] = d.takeSlot(ctx, o); errs[i] != nil {
-				first++
-				continue
-			}
-		}
-		if waiting[i], errs[i] = d.send(ctx, topic, r); errs[i] != nil {
-			waiting[i] = nil
-			d.freeSlot()
-		}
-	}
-	for first < len(rs) {
-		collect()
-	}
-	return errs
+	return window.Batch(ctx, d.window, len(rs), o.NoWait, func(i int) (*sending, error) {
+		return d.send(ctx, topic, rs[i])
+	}, func(w *sending) error { return w.await(ctx) })
 }
 
 // packetSize returns how many bytes a packet takes, at most.

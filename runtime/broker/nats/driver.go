@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/micro-event/micro-event/runtime/broker"
+	"github.com/micro-event/micro-event/runtime/broker/internal/window"
 )
 
 // New returns a broker on the servers at url: one or more URLs of one cluster,
@@ -21,8 +22,8 @@ func New(url string, opts ...broker.Option) *broker.Engine {
 type Driver struct {
 	link
 
-	js    jetstream.JetStream // nil with Core
-	slots chan struct{}       // one per message that waits for its confirmation
+	js     jetstream.JetStream // nil with Core
+	window *window.Window      // of messages that wait for their confirmations
 }
 
 var (
@@ -70,7 +71,8 @@ func (d *Driver) Connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.slots = make(chan struct{}, d.config.window)
+	_, closed := d.connection()
+	d.window = window.New(d.config.window, closed)
 	if d.config.core {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/micro-event/micro-event/runtime/broker"
+	"github.com/micro-event/micro-event/runtime/broker/internal/window"
 )
 
 const (
@@ -69,38 +71,16 @@ func (d *Driver) publishOnce(ctx context.Context, topic string, r *broker.Record
 	if err != nil {
 		return err
 	}
-	if err := d.takeSlot(ctx, closed, o); err != nil {
+	if err := d.window.Take(ctx, o.NoWait); err != nil {
 		return err
 	}
-	defer d.freeSlot()
+	defer d.window.Free()
 	w, err := d.send(conn, topic, r)
 	if err != nil {
 		return err
 	}
 	return d.acks.await(ctx, w, closed)
 }
-
-// takeSlot waits for room in the publish window.
-func (d *Driver) takeSlot(ctx context.Context, closed <-chan struct{}, o broker.PublishOptions) error {
-	select {
-	case d.slots <- struct{}{}:
-		return nil
-	default:
-	}
-	if o.NoWait {
-		return fmt.Errorf("%w in the publish window", broker.ErrBackpressure)
-	}
-	select {
-	case d.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return broker.NotDelivered(fmt.Errorf("wait for room in the publish window: %w", context.Cause(ctx)))
-	case <-closed:
-		return broker.ErrClosed
-	}
-}
-
-func (d *Driver) freeSlot() { <-d.slots }
 
 // send sends a message; what it returns must be awaited.
 func (d *Driver) send(conn *nats.Conn, topic string, r *broker.Record) (*ack, error) {
@@ -119,61 +99,13 @@ func (d *Driver) PublishBatch(ctx context.Context, topic string, rs []*broker.Re
 	if d.config.core {
 		return d.publishCore(ctx, topic, rs)
 	}
-	b := batch{
-		driver: d, ctx: ctx, options: o,
-		errs: make([]error, len(rs)), sent: make([]*ack, len(rs)),
-	}
 	conn, closed, err := d.await(ctx)
-	b.closed = closed
-	for i, r := range rs {
-		if err == nil {
-			err = b.takeSlot(i)
-		}
-		if err != nil {
-			b.errs[i] = err // nor will there be one for those that follow
-			continue
-		}
-		if b.sent[i], b.errs[i] = d.send(conn, topic, r); b.errs[i] != nil {
-			d.freeSlot()
-		}
+	if err != nil {
+		return slices.Repeat([]error{err}, len(rs))
 	}
-	for b.waited < len(rs) {
-		b.confirmNext()
-	}
-	return b.errs
-}
-
-// batch is one PublishBatch: the messages before waited are done, those after it
-// may be on their way.
-type batch struct {
-	driver  *Driver
-	ctx     context.Context //nolint:containedctx // it lives as long as the call
-	options broker.PublishOptions
-	closed  <-chan struct{}
-	sent    []*ack
-	errs    []error
-	waited  int
-}
-
-// takeSlot makes room for message i, by waiting for those before it if need be.
-func (b *batch) takeSlot(i int) error {
-	for b.waited < i {
-		err := b.driver.takeSlot(b.ctx, b.closed, broker.PublishOptions{NoWait: true})
-		if err == nil {
-			return nil
-		}
-		b.confirmNext()
-	}
-	return b.driver.takeSlot(b.ctx, b.closed, b.options)
-}
-
-func (b *batch) confirmNext() {
-	i := b.waited
-	b.waited++
-	if w := b.sent[i]; w != nil {
-		b.errs[i] = b.driver.acks.await(b.ctx, w, b.closed)
-		b.driver.freeSlot()
-	}
+	return window.Batch(ctx, d.window, len(rs), o.NoWait, func(i int) (*ack, error) {
+		return d.send(conn, topic, rs[i])
+	}, func(w *ack) error { return d.acks.await(ctx, w, closed) })
 }
 
 // unsent classifies the error of a message that was not handed to the

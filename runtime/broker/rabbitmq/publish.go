@@ -6,14 +6,15 @@ import (
 	"fmt"
 
 	"github.com/micro-event/micro-event/runtime/broker"
+	"github.com/micro-event/micro-event/runtime/broker/internal/window"
 )
 
 // Publish implements [broker.Driver].
 func (d *driver) Publish(ctx context.Context, topic string, r *broker.Record, o broker.PublishOptions) error {
-	if err := d.takeSlot(ctx, o); err != nil {
+	if err := d.window.Take(ctx, o.NoWait); err != nil {
 		return err
 	}
-	defer d.freeSlot()
+	defer d.window.Free()
 	p, w, err := d.send(ctx, topic, r, o)
 	if err != nil {
 		return err
@@ -64,81 +65,16 @@ func (s *session) awaitRoom(ctx context.Context, o broker.PublishOptions) error 
 	}
 }
 
-// takeSlot waits for room in the publish window.
-func (d *driver) takeSlot(ctx context.Context, o broker.PublishOptions) error {
-	select {
-	case d.slots <- struct{}{}:
-		return nil
-	default:
-	}
-	if o.NoWait {
-		return fmt.Errorf("%w in the publish window", broker.ErrBackpressure)
-	}
-	select {
-	case d.slots <- struct{}{}:
-		return nil
-	case <-d.link.Ended().Done():
-		return broker.ErrClosed
-	case <-ctx.Done():
-		return broker.NotDelivered(fmt.Errorf("wait for room in the publish window: %w", context.Cause(ctx)))
-	}
-}
-
-func (d *driver) freeSlot() { <-d.slots }
-
 // PublishBatch implements [broker.BatchPublisher]. It keeps as many messages on their
 // way as the publish window has room for.
 func (d *driver) PublishBatch(ctx context.Context, topic string, rs []*broker.Record, o broker.PublishOptions) []error {
-	b := batch{driver: d, errs: make([]error, len(rs)), sent: make([]sentMessage, len(rs))}
-	for i, r := range rs {
-		if err := b.takeSlot(ctx, i, o); err != nil {
-			b.errs[i] = err
-			continue
-		}
-		p, w, err := d.send(ctx, topic, r, o)
-		if err != nil {
-			b.errs[i] = err
-			d.freeSlot()
-			continue
-		}
-		b.sent[i] = sentMessage{p, w}
-	}
-	for b.waited < len(rs) {
-		b.confirmNext(ctx)
-	}
-	return b.errs
-}
-
-// batch is one PublishBatch: the messages before waited are done, those after it may
-// be on their way.
-type batch struct {
-	driver *driver
-	sent   []sentMessage
-	errs   []error
-	waited int
+	return window.Batch(ctx, d.window, len(rs), o.NoWait, func(i int) (sentMessage, error) {
+		p, w, err := d.send(ctx, topic, rs[i], o)
+		return sentMessage{p, w}, err
+	}, func(m sentMessage) error { return m.publisher.await(ctx, m.confirmation) })
 }
 
 type sentMessage struct {
 	publisher    *publisher
 	confirmation *confirmation
-}
-
-// takeSlot makes room for message i, by waiting for those before it if need be.
-func (b *batch) takeSlot(ctx context.Context, i int, o broker.PublishOptions) error {
-	for b.waited < i {
-		if b.driver.takeSlot(ctx, broker.PublishOptions{NoWait: true}) == nil {
-			return nil
-		}
-		b.confirmNext(ctx)
-	}
-	return b.driver.takeSlot(ctx, o)
-}
-
-func (b *batch) confirmNext(ctx context.Context) {
-	i := b.waited
-	b.waited++
-	if m := b.sent[i]; m.confirmation != nil {
-		b.errs[i] = m.publisher.await(ctx, m.confirmation)
-		b.driver.freeSlot()
-	}
 }

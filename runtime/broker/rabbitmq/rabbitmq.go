@@ -11,6 +11,7 @@ import (
 
 	"github.com/micro-event/micro-event/runtime/broker"
 	"github.com/micro-event/micro-event/runtime/broker/internal/link"
+	"github.com/micro-event/micro-event/runtime/broker/internal/window"
 )
 
 const maxMessageBytes = 16 << 20 // RabbitMQ 4's default; 3.10 takes more
@@ -32,8 +33,8 @@ type driver struct {
 	config config
 	watch  func(lost error)
 
-	link  *link.Link[*session] // from Connect on
-	slots chan struct{}        // one per message that waits for its confirmation
+	link   *link.Link[*session] // from Connect on
+	window *window.Window       // of messages that wait for their confirmations
 
 	queues sync.Mutex // held while a queue is declared
 }
@@ -124,7 +125,7 @@ func (d *driver) Connect(ctx context.Context) error {
 	if err := l.Begin(ctx); err != nil {
 		return err
 	}
-	d.link, d.slots = l, make(chan struct{}, d.config.window)
+	d.link, d.window = l, window.New(d.config.window, l.Ended().Done())
 	return nil
 }
 
