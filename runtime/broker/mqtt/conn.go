@@ -32,20 +32,17 @@ type conn struct {
 
 // dial connects to the server at u.
 func dial(ctx context.Context, u *url.URL, t *tls.Config) (*conn, error) {
-	dialer := net.Dialer{KeepAlive: callTimeout}
-	if t == nil && u.Scheme != "mqtts" {
-		c, err := dialer.DialContext(ctx, "tcp", u.Host)
-		return newConn(c), err
+	plain := &net.Dialer{KeepAlive: callTimeout}
+	connect := plain.DialContext
+	if t != nil || u.Scheme == "mqtts" {
+		connect = (&tls.Dialer{NetDialer: plain, Config: t}).DialContext // it clones t
 	}
-	if t == nil {
-		t = &tls.Config{MinVersion: tls.VersionTLS12}
+	c, err := connect(ctx, "tcp", u.Host)
+	if err != nil {
+		return nil, err
 	}
-	secure := tls.Dialer{NetDialer: &dialer, Config: t} // it clones t
-	c, err := secure.DialContext(ctx, "tcp", u.Host)
-	return newConn(c), err
+	return &conn{Conn: c, in: bufio.NewReaderSize(c, keptBuffer)}, nil
 }
-
-func newConn(c net.Conn) *conn { return &conn{Conn: c, in: bufio.NewReaderSize(c, keptBuffer)} }
 
 // Read implements [net.Conn].
 func (c *conn) Read(p []byte) (int, error) { return c.in.Read(p) }

@@ -1,7 +1,6 @@
 package mqttbroker_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/packets"
+	"github.com/eclipse/paho.golang/paho"
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
 
@@ -121,7 +121,7 @@ func TestAcknowledgements(t *testing.T) {
 		}, []error{broker.ErrUncertain}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b := connect(t, startFake(t, &fake{handle: test.answer}).url)
+			b := connect(t, startFake(t, &fake{suback: 1, handle: test.answer}).url)
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
 			err := b.Publish(ctx, "t", &broker.Message{})
@@ -145,7 +145,7 @@ func reason(code byte) func(*peer, *packets.ControlPacket) {
 func TestRefusedAtOnce(t *testing.T) {
 	seen := make(chan struct{}, 1)
 	limit := uint32(1000)
-	f := startFake(t, &fake{
+	f := startFake(t, &fake{suback: 1,
 		connack: func(*packets.Connect) *packets.Connack {
 			return &packets.Connack{Properties: &packets.Properties{MaximumPacketSize: &limit}}
 		},
@@ -172,7 +172,7 @@ func TestRefusedAtOnce(t *testing.T) {
 
 // TestConnectEndsWithItsContext has a server that takes connections and says nothing.
 func TestConnectEndsWithItsContext(t *testing.T) {
-	f := startFake(t, &fake{connack: func(*packets.Connect) *packets.Connack { return nil }})
+	f := startFake(t, &fake{suback: 1, connack: func(*packets.Connect) *packets.Connack { return nil }})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := mqttbroker.New(f.url).Connect(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -180,113 +180,77 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// logged is a log that tests wait for.
-type logged struct {
-	mu    sync.Mutex
-	text  bytes.Buffer
-	wrote chan struct{}
-}
-
-func newLog() *logged { return &logged{wrote: make(chan struct{}, 100)} }
-
-// Write implements [io.Writer].
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.wrote <- struct{}{}
-	return l.text.Write(p)
-}
-
-// await waits until the log has a text.
-func (l *logged) await(text string) {
-	for range l.wrote {
-		l.mu.Lock()
-		found := strings.Contains(l.text.String(), text)
-		l.mu.Unlock()
-		if found {
-			return
-		}
+// TestDisconnectWithAMessageOnItsWay must not say that it was certainly not taken.
+func TestDisconnectWithAMessageOnItsWay(t *testing.T) {
+	for name, deaf := range map[string]bool{"the server closes the connection": false, "it does not": true} {
+		t.Run(name, func(t *testing.T) {
+			sent := make(chan struct{}, 1)
+			f := startFake(t, &fake{suback: 1, deaf: deaf, handle: func(*peer, *packets.ControlPacket) { sent <- struct{}{} }})
+			b := mqttbroker.New(f.url, broker.WithLogger(slog.New(slog.DiscardHandler)))
+			must(t, b.Connect(t.Context()))
+			published := make(chan error, 1)
+			go func() { published <- b.Publish(t.Context(), "t", &broker.Message{}) }()
+			<-sent
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			_ = b.Disconnect(ctx) //nolint:errcheck // it says that it has cut the publish off
+			if err := <-published; !errors.Is(err, broker.ErrUncertain) {
+				t.Errorf("got %v, want ErrUncertain", err)
+			}
+		})
 	}
 }
 
-// TestTheEndOfASession tells what is wrong when the server has forgotten the session,
-// and when another client has its id.
-func TestTheEndOfASession(t *testing.T) {
-	f := startFake(t, &fake{})
-	log := newLog()
-	b := mqttbroker.New(f.url, mqttbroker.ClientID("orders-0"), broker.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
-	must(t, b.Connect(t.Context()))
-	t.Cleanup(func() { must(t, b.Disconnect(context.WithoutCancel(t.Context()))) })
-	_, err := b.Subscribe(t.Context(), "t", func(context.Context, *broker.Delivery) error { return nil }, broker.Queue("q"))
-	must(t, err)
-	f.cut()
-	log.await("the server has lost the session: what it kept for it is lost")
-	f.member().send(&packets.Disconnect{ReasonCode: packets.DisconnectSessionTakenOver, Properties: &packets.Properties{}})
-	log.await("give each process a ClientID of its own")
-}
-
-// TestAcknowledgementsInOrder lets the second message be handled before the first one.
-func TestAcknowledgementsInOrder(t *testing.T) {
-	ids := make(chan uint16, 2)
-	f := startFake(t, &fake{handle: func(_ *peer, p *packets.ControlPacket) {
-		if p.Type == packets.PUBACK {
-			ids <- p.PacketID()
-		}
-	}})
-	b := connect(t, f.url, mqttbroker.ClientID("orders-0"))
-	second := make(chan struct{})
-	_, err := b.Subscribe(t.Context(), "t", func(ctx context.Context, d *broker.Delivery) error {
-		if string(d.Message.Body) == "second" {
-			close(second)
-			return nil
-		}
-		select {
-		case <-second:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}, broker.Queue("q"), broker.MaxInFlight(2))
-	must(t, err)
-	member := f.member()
-	member.publish("t", 7, "first")
-	member.publish("t", 3, "second")
-	if a, b := <-ids, <-ids; a != 7 || b != 3 {
-		t.Errorf("acknowledged: got %d and %d, want 7 and 3, as they came", a, b)
-	}
-}
-
-// TestClientIDs are those of the members of one process, in the order in which places
-// are free.
-func TestClientIDs(t *testing.T) {
+// TestABatchLargerThanTheWindow keeps the order.
+func TestABatchLargerThanTheWindow(t *testing.T) {
 	var mu sync.Mutex
-	var ids []string
-	f := startFake(t, &fake{connack: func(c *packets.Connect) *packets.Connack {
+	var bodies []string
+	f := startFake(t, &fake{suback: 1, handle: func(c *peer, p *packets.ControlPacket) {
 		mu.Lock()
-		defer mu.Unlock()
-		ids = append(ids, c.ClientID)
-		return &packets.Connack{Properties: &packets.Properties{}}
+		bodies = append(bodies, string(p.Content.(*packets.Publish).Payload)) //nolint:forcetypeassert // nothing else comes
+		mu.Unlock()
+		c.puback(p, 0)
 	}})
-	one, two := connect(t, f.url, mqttbroker.ClientID("orders-0")), connect(t, f.url, mqttbroker.ClientID("orders-0"))
-	subscribe := func(b broker.Broker, topic string) broker.Subscriber {
-		s, err := b.Subscribe(t.Context(), topic, func(context.Context, *broker.Delivery) error { return nil }, broker.Queue("q"))
-		must(t, err)
-		return s
+	b := connect(t, f.url, mqttbroker.PublishWindow(2))
+	var ms []*broker.Message
+	for _, body := range strings.Split("abcdefghij", "") {
+		ms = append(ms, &broker.Message{Body: []byte(body)})
 	}
-	first := subscribe(one, "t")
-	subscribe(two, "t")
-	subscribe(two, "other")
-	must(t, first.Unsubscribe(t.Context()))
-	subscribe(two, "t")
+	if errs := b.PublishBatch(t.Context(), "t", ms); errs != nil {
+		t.Fatal(errors.Join(errs...))
+	}
 	mu.Lock()
 	defer mu.Unlock()
-	members := ids[2:]
-	if members[0] != members[3] || members[0] == members[1] || members[0] == members[2] || members[1] == members[2] {
-		t.Errorf("client ids: got %q, want the first and the last one equal, the others different", members)
+	if got := strings.Join(bodies, ""); got != "abcdefghij" {
+		t.Errorf("got %q, want the messages in their order", got)
 	}
-	for _, id := range members {
-		if !strings.HasPrefix(id, "orders-0-") {
-			t.Errorf("client id: got %q, want one that begins with ClientID", id)
+}
+
+// TestConnectPackets shows what options and the package make of CONNECT.
+func TestConnectPackets(t *testing.T) {
+	packet := make(chan *packets.Connect, 2)
+	f := startFake(t, &fake{suback: 1, connack: func(c *packets.Connect) *packets.Connack {
+		packet <- c
+		return &packets.Connack{Properties: &packets.Properties{}}
+	}})
+	b := connect(t, f.url, mqttbroker.ClientID("orders-0"), mqttbroker.SessionExpiry(time.Minute), mqttbroker.ReceiveMaximum(7),
+		mqttbroker.ConnectPacket(func(p *paho.Connect) {
+			p.Username, p.UsernameFlag = "changed", true
+			p.ClientID, p.CleanStart, p.Properties = "other", true, nil
+		}))
+	_, err := b.Subscribe(t.Context(), "t", func(context.Context, *broker.Delivery) error { return nil }, broker.Queue("q"))
+	must(t, err)
+	for _, test := range []struct {
+		who    string
+		clean  bool
+		expiry uint32
+	}{{"publisher", true, 0}, {"member", false, 60}} {
+		p := <-packet
+		expiry, receive := *p.Properties.SessionExpiryInterval, *p.Properties.ReceiveMaximum
+		if p.Username != "changed" || !strings.HasPrefix(p.ClientID, "orders-0-") || p.CleanStart != test.clean ||
+			expiry != test.expiry || receive != 7 {
+			t.Errorf("%s: got user %q, client %q, clean start %v, expiry %d, receive maximum %d, want changed, orders-0-..., %v, %d, 7",
+				test.who, p.Username, p.ClientID, p.CleanStart, expiry, receive, test.clean, test.expiry)
 		}
 	}
 }

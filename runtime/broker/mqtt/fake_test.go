@@ -18,6 +18,8 @@ type fake struct {
 
 	connack func(*packets.Connect) *packets.Connack // nil: success
 	handle  func(c *peer, p *packets.ControlPacket)
+	suback  byte // answers SUBSCRIBE
+	deaf    bool // it does not close the connection when a client disconnects
 
 	mu      sync.Mutex
 	peers   []*peer
@@ -101,11 +103,13 @@ func (p *peer) serve() {
 			}
 			p.send(answer)
 		case packets.SUBSCRIBE:
-			p.send(&packets.Suback{PacketID: in.PacketID(), Reasons: []byte{1}, Properties: &packets.Properties{}})
+			p.send(&packets.Suback{PacketID: in.PacketID(), Reasons: []byte{p.fake.suback}, Properties: &packets.Properties{}})
 		case packets.PINGREQ:
 			p.send(&packets.Pingresp{})
 		case packets.DISCONNECT:
-			_ = p.Close() //nolint:errcheck // the client may be faster
+			if !p.fake.deaf {
+				_ = p.Close() //nolint:errcheck // the client may be faster
+			}
 		default:
 			if p.fake.handle != nil {
 				p.fake.handle(p, in)

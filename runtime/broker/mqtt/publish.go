@@ -109,9 +109,13 @@ func (w *sending) await(ctx context.Context) error {
 	case answer := <-w.answer: // it came first
 		return w.outcome(answer)
 	default:
-		return fmt.Errorf("%w: %w", errNoAnswer, w.session.err)
+		return w.unanswered()
 	}
 }
+
+// unanswered is the error of what was sent in a session that is over. The reason is not
+// wrapped: that the broker is closed now does not mean that nothing was taken.
+func (w *sending) unanswered() error { return fmt.Errorf("%w: %s", errNoAnswer, w.session.err.Error()) }
 
 // Reason codes of PUBACK (MQTT 5, section 3.4.2.1).
 const (
@@ -123,12 +127,12 @@ const (
 	firstError             = 0x80
 )
 
-// outcome says what an acknowledgement means. The client library answers without
-// content when the session is over.
+// outcome says what an acknowledgement means. When the session is over the client
+// library answers without content, or not at all.
 func (w *sending) outcome(answer packets.ControlPacket) error {
 	ack, ok := answer.Content.(*packets.Puback)
 	if !ok {
-		return errNoAnswer
+		return w.unanswered()
 	}
 	refusal := func() error {
 		reason := ack.Reason()

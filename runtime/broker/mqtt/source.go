@@ -3,11 +3,8 @@ package mqttbroker
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base32"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -86,14 +83,10 @@ func (d *driver) Open(ctx context.Context, spec broker.SourceSpec) (broker.Sourc
 	return s, nil
 }
 
-// short returns a name for a filter that every server takes in a client id.
-func short(filter string) string {
-	sum := sha256.Sum256([]byte(filter))
-	return base32.StdEncoding.EncodeToString(sum[:])[:16]
-}
-
 // dial connects and subscribes.
 func (s *source) dial(ctx context.Context) (*session, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	first := s.epochs.Add(1) == 1
 	session, err := s.client.dial(ctx)
 	if err != nil {
@@ -126,7 +119,7 @@ func (s *source) subscribe(ctx context.Context, session *session) error {
 	request := &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{
 		{Topic: s.filter, QoS: atLeastOnce, RetainHandling: noRetained},
 	}}
-	for {
+	for ctx.Err() == nil {
 		answer, err := session.client.Subscribe(ctx, request)
 		switch {
 		case answer == nil || len(answer.Reasons) != 1:
@@ -140,6 +133,7 @@ func (s *source) subscribe(ctx context.Context, session *session) error {
 			return nil
 		}
 	}
+	return context.Cause(ctx)
 }
 
 // deliver takes a message in. It is called in the order of the messages.
@@ -254,46 +248,4 @@ func (s *source) Close(context.Context) error {
 	s.link.End().end(s.keep)
 	s.place.leave()
 	return nil
-}
-
-// place is one of the members of a queue in this process: the first one that is free,
-// so that a process that comes back has the client ids that it had before.
-type place struct {
-	key    string
-	prefix string
-	number int
-}
-
-// places are those that are taken, in all brokers of the process.
-var places = struct {
-	sync.Mutex
-	taken map[string]map[int]bool
-}{taken: make(map[string]map[int]bool)}
-
-func takePlace(server, prefix string) *place {
-	places.Lock()
-	defer places.Unlock()
-	p := &place{key: server + " " + prefix, prefix: prefix}
-	if places.taken[p.key] == nil {
-		places.taken[p.key] = make(map[int]bool)
-	}
-	for places.taken[p.key][p.number] {
-		p.number++
-	}
-	places.taken[p.key][p.number] = true
-	return p
-}
-
-func (p *place) id() string { return p.prefix + "-" + strconv.Itoa(p.number) }
-
-func (p *place) leave() {
-	if p == nil {
-		return
-	}
-	places.Lock()
-	defer places.Unlock()
-	delete(places.taken[p.key], p.number)
-	if len(places.taken[p.key]) == 0 {
-		delete(places.taken, p.key)
-	}
 }
