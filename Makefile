@@ -1,6 +1,6 @@
 # The Go modules of this repository; test, race and fuzz run over each.
-MODULES := . benchmarks examples/brokers examples/grpc internal/brokertable runtime/broker/gomicro runtime/broker/kafka runtime/broker/mqtt runtime/broker/nats \
-	runtime/broker/rabbitmq runtime/broker/redis runtime/event/internal/cloudevents runtime/event/internal/gomicro runtime/event/otelevent \
+MODULES := . benchmarks examples/brokers examples/grpc internal/brokertable runtime/broker/gomicro runtime/broker/kafka \
+	runtime/broker/mqtt runtime/broker/nats runtime/broker/rabbitmq runtime/broker/redis runtime/event/internal/cloudevents runtime/event/internal/gomicro runtime/event/otelevent \
 	runtime/event/protovalidateevent
 
 # Flags for `go test`, such as TESTFLAGS=-race.

@@ -28,8 +28,8 @@
 //	         Publish waits until every subscriber has taken the message. A handler
 //	         of go-micro that fails is an error of Publish and keeps the message
 //	         from the subscribers behind it, unless the broker has an ErrorHandler.
-//	nats     Subscribe waits for a round trip to the server, since go-micro returns
-//	         before the server knows. With its PoolSize that proves nothing.
+//	nats     Subscribe and Unsubscribe wait for a round trip to the server, since
+//	         go-micro returns before the server knows. With its PoolSize that proves nothing.
 //	         Publish returns when the message is in a buffer. A body may be about
 //	         seven tenths of the server's max_payload: set [broker.MaxMessageBytes].
 //	others   as go-micro's; Subscribe of its RabbitMQ broker returns early.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	gomicro "go-micro.dev/v5/broker"
 
@@ -22,6 +23,12 @@ type Driver struct {
 	queues  bool
 	confirm bool           // subscriptions by a round trip
 	calls   sync.WaitGroup // of theirs, some given up by their callers
+
+	ended chan struct{} // closed by Close; made by Connect
+
+	// address is theirs: that of the NATS broker must not be asked for while a
+	// Disconnect runs.
+	address atomic.Pointer[string]
 }
 
 var (
@@ -32,11 +39,18 @@ var (
 // NewDriver returns a driver that is not connected. See [FromGoMicro].
 func NewDriver(b gomicro.Broker) *Driver {
 	_, ours := b.(*Broker)
-	return &Driver{
+	d := &Driver{
 		theirs:  b,
 		queues:  ours || b.String() != "memory",
 		confirm: !ours && b.String() == "nats",
 	}
+	d.noteAddress()
+	return d
+}
+
+func (d *Driver) noteAddress() {
+	address := d.theirs.Address()
+	d.address.Store(&address)
 }
 
 // Configure implements [broker.Configurer].
@@ -53,17 +67,28 @@ func (d *Driver) Configure(v any) error {
 func (d *Driver) Info() broker.Info {
 	return broker.Info{
 		Name:         "go-micro-" + d.theirs.String(),
-		Address:      d.theirs.Address(),
+		Address:      *d.address.Load(),
 		PublishLevel: "taken by go-micro's broker",
 	}
 }
 
 // Connect implements [broker.Driver].
-func (d *Driver) Connect(ctx context.Context) error { return d.within(ctx, d.theirs.Connect) }
+func (d *Driver) Connect(ctx context.Context) error {
+	err := d.within(ctx, func() error {
+		err := d.theirs.Connect()
+		if err == nil {
+			d.noteAddress()
+		}
+		return err
+	})
+	d.ended = make(chan struct{})
+	return err
+}
 
 // Close implements [broker.Driver]. It waits for the calls of go-micro's broker
 // that callers have given up.
 func (d *Driver) Close(ctx context.Context) error {
+	close(d.ended)
 	err := d.within(ctx, d.theirs.Disconnect)
 	done := make(chan struct{})
 	go func() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	gomicro "go-micro.dev/v5/broker"
 
@@ -24,9 +25,15 @@ var (
 	errEmpty   = errors.New("go-micro: the event has no message: its broker's codec could not read it")
 )
 
+// closeTimeout bounds waiting for a server that has to confirm the end of a
+// subscription.
+const closeTimeout = 5 * time.Second
+
 // source takes what go-micro's broker pushes. A handler of its waits until the
 // engine has room, so that the broker feels what is too slow.
 type source struct {
+	driver  *Driver
+	ended   <-chan struct{} // of the driver, when this was opened
 	queue   string
 	arrived chan broker.Raw
 	stopped chan struct{}
@@ -51,7 +58,7 @@ func (d *Driver) Open(ctx context.Context, spec broker.SourceSpec) (broker.Sourc
 		}
 		opts = append(opts, gomicro.Queue(spec.Queue))
 	}
-	s := &source{queue: spec.Queue, arrived: make(chan broker.Raw), stopped: make(chan struct{})}
+	s := &source{driver: d, ended: d.ended, queue: spec.Queue, arrived: make(chan broker.Raw), stopped: make(chan struct{})}
 	var err error
 	if s.sub, err = d.theirs.Subscribe(spec.Topic, s.take, opts...); err != nil {
 		return nil, err
@@ -59,16 +66,16 @@ func (d *Driver) Open(ctx context.Context, spec broker.SourceSpec) (broker.Sourc
 	if !d.confirm {
 		return s, nil
 	}
-	if err := d.roundTrip(ctx); err != nil {
+	if err := d.roundTrip(ctx, s.ended); err != nil {
 		return nil, errors.Join(fmt.Errorf("go-micro: confirm the subscription: %w", err), s.Stop(ctx))
 	}
 	return s, nil
 }
 
 // roundTrip returns when a message has come back on a topic of its own. Go-micro's
-// NATS broker only writes a subscription into a buffer. The server handles what
-// comes by one connection in its order, and so has the subscription before it.
-func (d *Driver) roundTrip(ctx context.Context) (err error) {
+// NATS broker only writes subscriptions and their ends into a buffer. The server
+// handles what comes by one connection in its order, and so has them before it.
+func (d *Driver) roundTrip(ctx context.Context, ended <-chan struct{}) (err error) {
 	topic, back := "micro-event.round-trip."+rand.Text(), make(chan struct{}, 1)
 	sub, err := d.theirs.Subscribe(topic, func(gomicro.Event) error {
 		back <- struct{}{}
@@ -84,6 +91,8 @@ func (d *Driver) roundTrip(ctx context.Context) (err error) {
 	select {
 	case <-back:
 		return nil
+	case <-ended:
+		return broker.ErrClosed
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -153,5 +162,22 @@ func (s *source) Stop(context.Context) error {
 	return err
 }
 
-// Close implements [broker.Source].
-func (s *source) Close(context.Context) error { return nil }
+// Close implements [broker.Source]. When it returns the server gives the messages of a
+// queue to other members.
+func (s *source) Close(ctx context.Context) error {
+	if !s.driver.confirm {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	err := s.driver.roundTrip(ctx, s.ended)
+	select {
+	case <-s.ended:
+		return nil // what is not connected has no subscription
+	default:
+	}
+	if err != nil {
+		return fmt.Errorf("go-micro: confirm the end of the subscription: %w", err)
+	}
+	return nil
+}

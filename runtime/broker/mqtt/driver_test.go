@@ -145,7 +145,8 @@ func reason(code byte) func(*peer, *packets.ControlPacket) {
 func TestRefusedAtOnce(t *testing.T) {
 	seen := make(chan struct{}, 1)
 	limit := uint32(1000)
-	f := startFake(t, &fake{suback: 1,
+	f := startFake(t, &fake{
+		suback: 1,
 		connack: func(*packets.Connect) *packets.Connack {
 			return &packets.Connack{Properties: &packets.Properties{MaximumPacketSize: &limit}}
 		},
@@ -213,7 +214,7 @@ func TestABatchLargerThanTheWindow(t *testing.T) {
 	}})
 	b := connect(t, f.url, mqttbroker.PublishWindow(2))
 	var ms []*broker.Message
-	for _, body := range strings.Split("abcdefghij", "") {
+	for body := range strings.SplitSeq("abcdefghij", "") {
 		ms = append(ms, &broker.Message{Body: []byte(body)})
 	}
 	if errs := b.PublishBatch(t.Context(), "t", ms); errs != nil {

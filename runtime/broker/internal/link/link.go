@@ -133,8 +133,8 @@ func (l *Link[S]) set(s S) {
 	l.changed = make(chan struct{})
 }
 
-// Current returns the session, or why there is none. It is over soon after it is
-// gone.
+// Current returns the session, or why there is none. The connection may have been lost
+// without being noticed yet.
 func (l *Link[S]) Current() (s S, lost error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,4 +1,4 @@
-package migration
+package gomicrobroker_test
 
 import (
 	"context"
@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	gomicro "go-micro.dev/v5/broker"
 	natsmicro "go-micro.dev/v5/broker/nats"
 
 	ordersv1 "github.com/micro-event/micro-event/examples/gen/shop/orders/v1"
 	"github.com/micro-event/micro-event/runtime/broker"
+	"github.com/micro-event/micro-event/runtime/broker/gomicro/internal/migration"
 	httpbroker "github.com/micro-event/micro-event/runtime/broker/http"
 )
 
@@ -23,7 +23,7 @@ type step struct {
 }
 
 // handle returns the handler of a service.
-func (s *step) handle(service string) Handle {
+func (s *step) handle(service string) migration.Handle {
 	return func(_ context.Context, e *ordersv1.OrderCreated) error {
 		s.handled <- service + " " + e.GetOrderId()
 		return nil
@@ -33,7 +33,7 @@ func (s *step) handle(service string) Handle {
 // old starts a service of go-micro.
 func (s *step) old(name string, b gomicro.Broker) {
 	s.Helper()
-	service, err := OldSubscriber(name, b, s.handle(name))
+	service, err := migration.OldSubscriber(name, b, s.handle(name))
 	s.must(err)
 	s.must(service.Server().Start())
 	s.Cleanup(func() { s.must(service.Server().Stop()) })
@@ -43,7 +43,7 @@ func (s *step) old(name string, b gomicro.Broker) {
 func (s *step) new(name string, b broker.Broker) {
 	s.Helper()
 	s.must(b.Connect(s.Context()))
-	service, err := NewSubscriber(name, b, s.handle(name))
+	service, err := migration.NewSubscriber(name, b, s.handle(name))
 	s.must(err)
 	s.must(service.Start(s.Context()))
 	s.Cleanup(func() {
@@ -84,7 +84,7 @@ func (s *step) must(err error) {
 // ready waits until the server knows what go-micro has subscribed over b.
 func (s *step) ready(b gomicro.Broker) {
 	s.Helper()
-	ours := OnTheirs(b)
+	ours := migration.OnTheirs(b)
 	s.must(ours.Connect(s.Context()))
 	sub, err := ours.Subscribe(s.Context(), "ready", func(context.Context, *broker.Delivery) error { return nil })
 	s.must(err)
@@ -100,33 +100,33 @@ func TestMigration(t *testing.T) {
 			b := theirs()
 			s.old("billing", b)
 			s.ready(b)
-			s.publish(OldCheckout(b), "billing")
+			s.publish(migration.OldCheckout(b), "billing")
 		},
 		"billing has moved": func(s *step) {
 			b := theirs()
 			s.must(b.Connect())
-			s.new("billing", OnTheirs(theirs()))
-			s.publish(OldCheckout(b), "billing")
+			s.new("billing", migration.OnTheirs(theirs()))
+			s.publish(migration.OldCheckout(b), "billing")
 			s.must(b.Disconnect())
 		},
 		"checkout has moved, shipping has not": func(s *step) {
-			old, b := theirs(), OnTheirs(theirs())
+			old, b := theirs(), migration.OnTheirs(theirs())
 			s.old("shipping", old)
 			s.ready(old)
 			s.new("billing", b)
-			s.publish(NewCheckout(b), "billing", "shipping")
+			s.publish(migration.NewCheckout(b), "billing", "shipping")
 		},
 		"the broker has changed, shipping has not": func(s *step) {
-			s.old("shipping", OnOurs(httpbroker.New()))
+			s.old("shipping", migration.OnOurs(httpbroker.New()))
 			b := httpbroker.New()
 			s.new("billing", b)
-			s.publish(NewCheckout(b), "billing", "shipping")
+			s.publish(migration.NewCheckout(b), "billing", "shipping")
 		},
 		"all has moved": func(s *step) {
 			b := httpbroker.New()
 			s.new("billing", b)
 			s.new("shipping", httpbroker.New())
-			s.publish(NewCheckout(b), "billing", "shipping")
+			s.publish(migration.NewCheckout(b), "billing", "shipping")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -136,31 +136,14 @@ func TestMigration(t *testing.T) {
 	}
 }
 
-func startNATS(t *testing.T) string {
-	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server is not ready after 10 s")
-	}
-	return s.ClientURL()
-}
-
 // TestThePageShowsThisCode compares the code blocks of the page's last section.
 func TestThePageShowsThisCode(t *testing.T) {
-	page := read(t, "../../../../../docs/from-go-micro.md")
+	page := read(t, "../../../docs/from-go-micro.md")
 	_, section, found := strings.Cut(page, "\n## A worked migration\n")
 	if !found {
 		t.Fatal("the page has no worked migration")
 	}
-	source := read(t, "theirs.go") + read(t, "ours.go") + read(t, "../../../../../examples/proto/shop/orders/v1/orders.proto")
+	source := read(t, "internal/migration/theirs.go") + read(t, "internal/migration/ours.go") + read(t, "../../../examples/proto/shop/orders/v1/orders.proto")
 	blocks := strings.Split(section, "```")
 	if len(blocks) < 10 {
 		t.Fatalf("got %d code blocks, want at least 5", len(blocks)/2)
