@@ -45,18 +45,19 @@ func closesConnection(code uint16) script {
 
 func cuts(m *method) { m.peer.fake.cut() }
 
-// TestWhatBecomesOfMessages publishes some at once to a server that does not simply
-// confirm them, at first. One more must be taken after that.
-func TestWhatBecomesOfMessages(t *testing.T) {
+// outcome says what becomes of messages that are published at once.
+type outcome struct {
+	name   string
+	script map[uint64]script // by tag
+	want   []error
+	opts   []broker.Option
+}
+
+func outcomes() []outcome {
 	const forced, accessRefused, notFound, preconditionFailed = 320, 403, 404, 406
 	taken, uncertain, rejected, unwanted := error(nil), broker.ErrUncertain, broker.ErrRejected, broker.ErrNoSubscribers
 	answer := (*method).answer
-	for _, test := range []struct {
-		name   string
-		script map[uint64]script // by tag
-		want   []error
-		opts   []broker.Option
-	}{
+	return []outcome{
 		{"out of order", map[uint64]script{3: backwards}, []error{taken, taken, taken}, nil},
 		{
 			"never confirmed, but others",
@@ -106,7 +107,13 @@ func TestWhatBecomesOfMessages(t *testing.T) {
 			[]error{uncertain},
 			nil,
 		},
-	} {
+	}
+}
+
+// TestWhatBecomesOfMessages publishes some at once to a server that does not simply
+// confirm them, at first. One more must be taken after that.
+func TestWhatBecomesOfMessages(t *testing.T) {
+	for _, test := range outcomes() {
 		t.Run(test.name, func(t *testing.T) {
 			f := startFake(t, nil)
 			b := f.broker(test.opts...)
