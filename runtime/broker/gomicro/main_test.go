@@ -2,38 +2,19 @@ package gomicrobroker_test
 
 import (
 	"testing"
-	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	gomicro "go-micro.dev/v5/broker"
 	natsmicro "go-micro.dev/v5/broker/nats"
 
 	"github.com/micro-event/micro-event/runtime/broker"
 	"github.com/micro-event/micro-event/runtime/broker/brokertest"
 	gomicrobroker "github.com/micro-event/micro-event/runtime/broker/gomicro"
+	"github.com/micro-event/micro-event/runtime/broker/gomicro/internal/natstest"
 	memorybroker "github.com/micro-event/micro-event/runtime/broker/memory"
 )
 
-// startNATS starts a server inside the test process and returns its URL.
-func startNATS(t testing.TB) string {
-	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server is not ready after 10 s")
-	}
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	return s.ClientURL()
-}
-
 func TestConformanceTheirNATS(t *testing.T) {
-	url := startNATS(t)
+	url := natstest.Start(t)
 	brokertest.Run(t, func(_ testing.TB, opts ...broker.Option) broker.Broker {
 		return gomicrobroker.FromGoMicro(natsmicro.NewNatsBroker(gomicro.Addrs(url)), append([]broker.Option{broker.MaxMessageBytes(512 << 10)}, opts...)...)
 	}, brokertest.Features{

@@ -24,6 +24,7 @@ import (
 	eventv1 "github.com/micro-event/micro-event/proto/micro/event/v1"
 	"github.com/micro-event/micro-event/runtime/broker"
 	gomicrobroker "github.com/micro-event/micro-event/runtime/broker/gomicro"
+	"github.com/micro-event/micro-event/runtime/broker/gomicro/internal/natstest"
 	httpbroker "github.com/micro-event/micro-event/runtime/broker/http"
 	memorybroker "github.com/micro-event/micro-event/runtime/broker/memory"
 	"github.com/micro-event/micro-event/runtime/event"
@@ -205,7 +206,7 @@ func oneLine(err error) string {
 }
 
 func TestMatrix(t *testing.T) {
-	url := startNATS(t)
+	url := natstest.Start(t)
 	subscribers := []string{"ours typed", "ours raw", "mucp", "grpc"}
 	var b strings.Builder
 	b.WriteString("| broker | publisher | " + strings.Join(subscribers, " | ") + " |\n|---|---|---|---|---|---|\n")

@@ -1,4 +1,4 @@
-package gomicrobroker_test
+package migration_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	ordersv1 "github.com/micro-event/micro-event/examples/gen/shop/orders/v1"
 	"github.com/micro-event/micro-event/runtime/broker"
 	"github.com/micro-event/micro-event/runtime/broker/gomicro/internal/migration"
+	"github.com/micro-event/micro-event/runtime/broker/gomicro/internal/natstest"
 	httpbroker "github.com/micro-event/micro-event/runtime/broker/http"
 )
 
@@ -93,7 +94,7 @@ func (s *step) ready(b gomicro.Broker) {
 
 // TestMigration has the services in each step of the page.
 func TestMigration(t *testing.T) {
-	url := startNATS(t)
+	url := natstest.Start(t)
 	theirs := func() gomicro.Broker { return natsmicro.NewNatsBroker(gomicro.Addrs(url)) }
 	for name, run := range map[string]func(s *step){
 		"all is go-micro": func(s *step) {
@@ -138,12 +139,12 @@ func TestMigration(t *testing.T) {
 
 // TestThePageShowsThisCode compares the code blocks of the page's last section.
 func TestThePageShowsThisCode(t *testing.T) {
-	page := read(t, "../../../docs/from-go-micro.md")
+	page := read(t, "../../../../../docs/from-go-micro.md")
 	_, section, found := strings.Cut(page, "\n## A worked migration\n")
 	if !found {
 		t.Fatal("the page has no worked migration")
 	}
-	source := read(t, "internal/migration/theirs.go") + read(t, "internal/migration/ours.go") + read(t, "../../../examples/proto/shop/orders/v1/orders.proto")
+	source := read(t, "theirs.go") + read(t, "ours.go") + read(t, "../../../../../examples/proto/shop/orders/v1/orders.proto")
 	blocks := strings.Split(section, "```")
 	if len(blocks) < 10 {
 		t.Fatalf("got %d code blocks, want at least 5", len(blocks)/2)
