@@ -1,0 +1,121 @@
+package measure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Side is one of those that are compared. Exactly one of Each and All is set; both
+// are called concurrently, by as many callers as the comparison has.
+type Side struct {
+	// Name is how tables call it. It is unique in its comparison.
+	Name string
+	// Note says what a reader must know to compare it; may be empty.
+	Note string
+	// Each does the work once and returns when it is done, or confirmed. How long each
+	// call takes is recorded.
+	Each func(ctx context.Context) error
+	// All does it n times in one go.
+	All func(ctx context.Context, n int) error
+	// Delivered waits until want more messages were delivered since its last call, or
+	// until it is certain or likely that no more come, and returns how many were. Nil:
+	// nothing is delivered, only done.
+	Delivered func(ctx context.Context, want int) (int, error)
+	// Least and Most bound the messages of one turn: a transport that polls wants many,
+	// one that cannot keep many wants few. 0 is no bound.
+	Least, Most int
+}
+
+// Comparison is what its sides have in common.
+type Comparison struct {
+	// Group and Name say what is compared; together they are unique in a run.
+	Group, Name string
+	// Callers is how many call a side at the same time; default 1.
+	Callers int
+	// Until says that the turn of a side ends with the last delivery, not with the last
+	// call.
+	Until Moment
+	// Rounds and Turn override what the [Bench] says; zero does not.
+	Rounds int
+	Turn   time.Duration
+	// Sides are compared; the first is the floor.
+	Sides []Side
+}
+
+// Moment is when a turn ends.
+type Moment int
+
+const (
+	Returned Moment = iota // when the last call has returned
+	Handled                // when the last message was delivered
+)
+
+// Bench runs comparisons and keeps their results.
+type Bench struct {
+	// Rounds is how many turns each side has; Turn how long one is, about.
+	Rounds int
+	Turn   time.Duration
+	// Log is told what is done; nil is silent.
+	Log func(format string, args ...any)
+	// Results are those of all comparisons so far.
+	Results []Result
+
+	cleanups []func() error
+}
+
+// Cleanup calls f when [Bench.Close] is called, the last one first.
+func (b *Bench) Cleanup(f func() error) { b.cleanups = append(b.cleanups, f) }
+
+// Close ends what the sides have started.
+func (b *Bench) Close() error {
+	var errs []error
+	for i := len(b.cleanups) - 1; i >= 0; i-- {
+		errs = append(errs, b.cleanups[i]())
+	}
+	b.cleanups = nil
+	return errors.Join(errs...)
+}
+
+func (b *Bench) logf(format string, args ...any) {
+	if b.Log != nil {
+		b.Log(format, args...)
+	}
+}
+
+// Compare runs a comparison and adds its result. An error of a side makes that side
+// void; an error of Compare means that there is no result.
+func (b *Bench) Compare(ctx context.Context, c Comparison) error {
+	if c.Callers == 0 {
+		c.Callers = 1
+	}
+	if c.Rounds == 0 {
+		c.Rounds = b.Rounds
+	}
+	if c.Turn == 0 {
+		c.Turn = b.Turn
+	}
+	began := time.Now()
+	players := make([]*player, len(c.Sides))
+	for i := range c.Sides {
+		players[i] = newPlayer(&c, &c.Sides[i])
+		players[i].warmUp(ctx)
+	}
+	for round := range c.Rounds {
+		for i := range players {
+			at := (i + round) % len(players)
+			players[at].turn(ctx)
+		}
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("measure: %s, %s: %w", c.Group, c.Name, err)
+		}
+	}
+	result := Result{Group: c.Group, Name: c.Name, Callers: c.Callers, Rounds: c.Rounds}
+	for _, p := range players {
+		result.Rows = append(result.Rows, p.row(players[0]))
+	}
+	b.Results = append(b.Results, result)
+	b.logf("%s, %s: %.1f s", c.Group, c.Name, time.Since(began).Seconds())
+	return nil
+}

@@ -1,0 +1,126 @@
+package measure
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// player is a side in its turns.
+type player struct {
+	c     *Comparison
+	side  *Side
+	batch int // messages of a turn
+
+	turns     []sample
+	latencies []time.Duration // of all turns
+	sent      int
+	delivered int
+	void      string
+}
+
+// sample is what one turn cost, per message.
+type sample struct{ time, cpu, allocs, bytes float64 }
+
+func newPlayer(c *Comparison, s *Side) *player { return &player{c: c, side: s} }
+
+// warmUp runs a side until a turn takes as long as it should, so that connections are
+// there and what is learned on the way is learned.
+func (p *player) warmUp(ctx context.Context) {
+	p.grow(1)
+	const tries = 20
+	for range tries {
+		began := time.Now()
+		p.turn(ctx)
+		took := time.Since(began)
+		if p.void != "" || took >= p.c.Turn/2 {
+			p.grow(float64(p.c.Turn) / float64(max(took, 1)))
+			break
+		}
+		p.grow(min(10, float64(p.c.Turn)/float64(max(took, 1))))
+	}
+	p.turns, p.latencies, p.sent, p.delivered = nil, nil, 0, 0
+}
+
+// grow multiplies the messages of a turn, a multiple of the callers.
+func (p *player) grow(by float64) {
+	n := max(p.side.Least, int(float64(p.batch)*by))
+	if p.side.Most > 0 {
+		n = min(n, p.side.Most)
+	}
+	p.batch = max(1, n/p.c.Callers) * p.c.Callers
+}
+
+// turn lets the side work once. A side that is void has no more turns.
+func (p *player) turn(ctx context.Context) {
+	if p.void != "" {
+		return
+	}
+	latencies := make([][]time.Duration, p.c.Callers)
+	for i := range latencies {
+		latencies[i] = make([]time.Duration, 0, p.batch/p.c.Callers)
+	}
+	runtime.GC() // the garbage of the side before is not this one's
+	meter := start()
+	err := p.send(ctx, latencies)
+	delivered := p.batch
+	if p.c.Until == Returned {
+		p.turns = append(p.turns, meter.stop(p.batch))
+	}
+	if err == nil && p.side.Delivered != nil {
+		delivered, err = p.side.Delivered(ctx, p.batch)
+	}
+	if p.c.Until == Handled {
+		p.turns = append(p.turns, meter.stop(p.batch))
+	}
+	p.sent += p.batch
+	p.delivered += delivered
+	for _, l := range latencies {
+		p.latencies = append(p.latencies, l...)
+	}
+	switch {
+	case err != nil:
+		p.void = err.Error()
+	case delivered != p.batch:
+		p.void = fmt.Sprintf("delivered %d of %d", delivered, p.batch)
+	}
+}
+
+// send does the work of a turn and returns the first error.
+func (p *player) send(ctx context.Context, latencies [][]time.Duration) error {
+	share := p.batch / p.c.Callers
+	if p.c.Callers == 1 {
+		return p.call(ctx, share, &latencies[0])
+	}
+	errs := make([]error, p.c.Callers)
+	var all sync.WaitGroup
+	for i := range p.c.Callers {
+		all.Go(func() { errs[i] = p.call(ctx, share, &latencies[i]) })
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// call is what one caller does.
+func (p *player) call(ctx context.Context, n int, latencies *[]time.Duration) error {
+	if p.side.All != nil {
+		return p.side.All(ctx, n)
+	}
+	last := time.Now()
+	for range n {
+		if err := p.side.Each(ctx); err != nil {
+			return err
+		}
+		now := time.Now()
+		*latencies = append(*latencies, now.Sub(last))
+		last = now
+	}
+	return nil
+}
