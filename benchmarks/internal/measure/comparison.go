@@ -37,6 +37,9 @@ type Comparison struct {
 	// Until says that the turn of a side ends with the last delivery, not with the last
 	// call.
 	Until Moment
+	// Children says that the work is done by processes that the sides start and wait for:
+	// CPU is theirs, and allocations are not known.
+	Children bool
 	// Rounds and Turn override what the [Bench] says; zero does not.
 	Rounds int
 	Turn   time.Duration

@@ -5,31 +5,32 @@ import (
 	"time"
 )
 
-// meter measures what this process uses: its children and servers are others.
+// meter measures what this process uses, or what its children do.
 type meter struct {
-	began  time.Time
-	cpu    time.Duration
-	memory runtime.MemStats
+	children bool
+	began    time.Time
+	cpu      time.Duration
+	memory   runtime.MemStats
 }
 
-func start() *meter {
-	m := new(meter)
+func start(children bool) *meter {
+	m := &meter{children: children}
 	runtime.ReadMemStats(&m.memory)
-	m.cpu = cpuTime()
+	m.cpu = cpuTime(m.children)
 	m.began = time.Now()
 	return m
 }
 
 // stop returns what was used since, for each of n messages.
 func (m *meter) stop(n int) sample {
-	took, cpu := time.Since(m.began), cpuTime()-m.cpu
+	took, cpu := time.Since(m.began), cpuTime(m.children)-m.cpu
 	var now runtime.MemStats
 	runtime.ReadMemStats(&now)
 	each := float64(n)
-	return sample{
-		time:   float64(took) / each,
-		cpu:    float64(cpu) / each,
-		allocs: float64(now.Mallocs-m.memory.Mallocs) / each,
-		bytes:  float64(now.TotalAlloc-m.memory.TotalAlloc) / each,
+	s := sample{time: float64(took) / each, cpu: float64(cpu) / each}
+	if !m.children {
+		s.allocs = float64(now.Mallocs-m.memory.Mallocs) / each
+		s.bytes = float64(now.TotalAlloc-m.memory.TotalAlloc) / each
 	}
+	return s
 }

@@ -63,7 +63,7 @@ func (p *player) turn(ctx context.Context) {
 		latencies[i] = make([]time.Duration, 0, p.batch/p.c.Callers)
 	}
 	runtime.GC() // the garbage of the side before is not this one's
-	meter := start()
+	meter := start(p.c.Children)
 	err := p.send(ctx, latencies)
 	delivered := p.batch
 	if p.c.Until == Returned {

@@ -22,14 +22,15 @@ type Row struct {
 	// Void says why the figures mean nothing; empty when they do.
 	Void string `json:"void,omitempty"`
 
-	Time   Quartiles `json:"time_ns"`  // nanoseconds
-	Ratio  Quartiles `json:"ratio"`    // to the floor's in the same round
-	CPU    float64   `json:"cpu_ns"`   // median, nanoseconds of this process
-	Allocs float64   `json:"allocs"`   // median
-	Bytes  float64   `json:"bytes"`    // median
-	P50    float64   `json:"p50_ns"`   // of single calls; 0 when they were not timed
-	P99    float64   `json:"p99_ns"`   // of single calls
-	Sent   int       `json:"messages"` // in all rounds
+	Time     Quartiles `json:"time_ns"`   // nanoseconds
+	Ratio    Quartiles `json:"ratio"`     // to the floor's in the same round
+	CPU      float64   `json:"cpu_ns"`    // median, nanoseconds of this process, or of its children
+	CPURatio Quartiles `json:"cpu_ratio"` // to the floor's in the same round
+	Allocs   float64   `json:"allocs"`    // median
+	Bytes    float64   `json:"bytes"`     // median
+	P50      float64   `json:"p50_ns"`    // of single calls; 0 when they were not timed
+	P99      float64   `json:"p99_ns"`    // of single calls
+	Sent     int       `json:"messages"`  // in all rounds
 
 	// Goroutines and Heap (bytes) are for growth: what the side holds, beside nothing.
 	Goroutines float64 `json:"goroutines,omitempty"`
@@ -81,11 +82,11 @@ func (p *player) row(floor *player) Row {
 	r.Allocs = column(func(s sample) float64 { return s.allocs }).Median
 	r.Bytes = column(func(s sample) float64 { return s.bytes }).Median
 	if floor.void == "" {
-		ratios := make([]float64, len(p.turns))
-		for i := range ratios {
-			ratios[i] = p.turns[i].time / floor.turns[i].time
+		times, cpus := make([]float64, len(p.turns)), make([]float64, len(p.turns))
+		for i, t := range p.turns {
+			times[i], cpus[i] = t.time/floor.turns[i].time, t.cpu/floor.turns[i].cpu
 		}
-		r.Ratio = QuartilesOf(ratios)
+		r.Ratio, r.CPURatio = QuartilesOf(times), QuartilesOf(cpus)
 	}
 	slices.Sort(p.latencies)
 	r.P50, r.P99 = float64(percentile(p.latencies, 50)), float64(percentile(p.latencies, 99))
