@@ -6,13 +6,13 @@ import (
 	"os"
 	"time"
 
-	"github.com/micro-event/micro-event/benchmarks/internal/inprocess"
+	"github.com/micro-event/micro-event/benchmarks/internal/overhttp"
 	"github.com/micro-event/micro-event/benchmarks/internal/measure"
 )
 
 func main() {
 	b := &measure.Bench{Rounds: 9, Turn: 100 * time.Millisecond, Log: func(f string, a ...any) { fmt.Fprintf(os.Stderr, f+"\n", a...) }}
-	err := inprocess.Run(context.Background(), b)
+	err := overhttp.Run(context.Background(), b)
 	fmt.Println(err, b.Close())
 	for _, r := range b.Results {
 		for _, w := range r.Rows {

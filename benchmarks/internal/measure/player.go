@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"sync"
 	"time"
 )
 
@@ -17,7 +16,6 @@ type player struct {
 	turns     []sample
 	latencies []time.Duration // of all turns
 	sent      int
-	delivered int
 	void      string
 }
 
@@ -32,16 +30,17 @@ func (p *player) warmUp(ctx context.Context) {
 	p.grow(1)
 	const tries = 20
 	for range tries {
-		began := time.Now()
 		p.turn(ctx)
-		took := time.Since(began)
-		if p.void != "" || took >= p.c.Turn/2 {
-			p.grow(float64(p.c.Turn) / float64(max(took, 1)))
+		if p.void != "" {
+			return
+		}
+		took := time.Duration(p.turns[len(p.turns)-1].time * float64(p.batch))
+		p.grow(min(10, float64(p.c.Turn)/float64(max(took, 1))))
+		if took >= p.c.Turn/2 {
 			break
 		}
-		p.grow(min(10, float64(p.c.Turn)/float64(max(took, 1))))
 	}
-	p.turns, p.latencies, p.sent, p.delivered = nil, nil, 0, 0
+	p.turns, p.latencies, p.sent = nil, nil, 0
 }
 
 // grow multiplies the messages of a turn, a multiple of the callers.
@@ -76,36 +75,45 @@ func (p *player) turn(ctx context.Context) {
 		p.turns = append(p.turns, meter.stop(p.batch))
 	}
 	p.sent += p.batch
-	p.delivered += delivered
-	for _, l := range latencies {
-		p.latencies = append(p.latencies, l...)
-	}
 	switch {
 	case err != nil:
 		p.void = err.Error()
+		return // callers that hang may still write latencies
 	case delivered != p.batch:
 		p.void = fmt.Sprintf("delivered %d of %d", delivered, p.batch)
 	}
+	for _, l := range latencies {
+		p.latencies = append(p.latencies, l...)
+	}
 }
+
+// patience is how long a turn may take. It ends the context of the calls; those that
+// do not return in as much time again are left behind.
+const patience = 20 * time.Second
 
 // send does the work of a turn and returns the first error.
 func (p *player) send(ctx context.Context, latencies [][]time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	share := p.batch / p.c.Callers
-	if p.c.Callers == 1 {
-		return p.call(ctx, share, &latencies[0])
-	}
-	errs := make([]error, p.c.Callers)
-	var all sync.WaitGroup
+	errs := make(chan error, p.c.Callers)
 	for i := range p.c.Callers {
-		all.Go(func() { errs[i] = p.call(ctx, share, &latencies[i]) })
+		go func() { errs <- p.call(ctx, share, &latencies[i]) }()
 	}
-	all.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
+	late := time.NewTimer(2 * patience)
+	defer late.Stop()
+	var first error
+	for returned := range p.c.Callers {
+		select {
+		case err := <-errs:
+			if first == nil {
+				first = err
+			}
+		case <-late.C:
+			return fmt.Errorf("%d of %d callers hang", p.c.Callers-returned, p.c.Callers)
 		}
 	}
-	return nil
+	return first
 }
 
 // call is what one caller does.

@@ -35,6 +35,16 @@ func Order() *ordersv1.OrderCreated {
 	}
 }
 
+// Orders returns events of a thousand orders.
+func Orders() []*ordersv1.OrderCreated {
+	orders := make([]*ordersv1.OrderCreated, 1000)
+	for i := range orders {
+		orders[i] = Order()
+		orders[i].OrderId = fmt.Sprintf("o-%010d", i)
+	}
+	return orders
+}
+
 // Body is the event on the wire.
 func Body() []byte {
 	body, err := proto.Marshal(Order())

@@ -1,0 +1,78 @@
+package overhttp
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/proto"
+
+	ordersv1 "github.com/micro-event/micro-event/examples/gen/shop/orders/v1"
+	"github.com/micro-event/micro-event/runtime/broker"
+	httpbroker "github.com/micro-event/micro-event/runtime/broker/http"
+	"github.com/micro-event/micro-event/runtime/event"
+
+	"github.com/micro-event/micro-event/benchmarks/internal/measure"
+	"github.com/micro-event/micro-event/benchmarks/internal/sample"
+)
+
+// pair returns a publisher and a subscriber that find each other, as two processes do.
+func pair(ctx context.Context, b *measure.Bench) (publisher, subscriber *broker.Engine, err error) {
+	registry := httpbroker.WithRegistry(httpbroker.NewMemoryRegistry())
+	publisher, subscriber = httpbroker.New(registry), httpbroker.New(registry)
+	for _, e := range []*broker.Engine{subscriber, publisher} {
+		if err := e.Connect(ctx); err != nil {
+			return nil, nil, err
+		}
+		b.Cleanup(func() error { return e.Disconnect(context.Background()) })
+	}
+	return publisher, subscriber, nil
+}
+
+// typed goes through the generated functions.
+func typed(ctx context.Context, b *measure.Bench) (measure.Side, error) {
+	publisher, subscriber, err := pair(ctx, b)
+	if err != nil {
+		return measure.Side{}, err
+	}
+	counter, server, client := measure.NewCounter(), event.NewServer(subscriber, "billing"), event.NewClient(publisher, "shop")
+	err = ordersv1.SubscribeOrderCreated(server, func(context.Context, *ordersv1.OrderCreated) error {
+		counter.Add()
+		return nil
+	})
+	if err := errors.Join(err, server.Start(ctx)); err != nil {
+		return measure.Side{}, err
+	}
+	b.Cleanup(func() error { return server.Stop(context.Background()) })
+	return measure.Side{Name: "micro-event", Delivered: counter.Wait, Each: func(ctx context.Context) error {
+		return ordersv1.PublishOrderCreated(ctx, client, order())
+	}}, nil
+}
+
+// records goes through the broker with the headers of an event.
+func records(ctx context.Context, b *measure.Bench) (measure.Side, error) {
+	publisher, subscriber, err := pair(ctx, b)
+	if err != nil {
+		return measure.Side{}, err
+	}
+	counter := measure.NewCounter()
+	_, err = subscriber.SubscribeRecords(ctx, "orders", func(_ context.Context, d *broker.RecordDelivery) error {
+		return handle(counter, d.Record.Body)
+	}, broker.Queue("billing"))
+	if err != nil {
+		return measure.Side{}, err
+	}
+	var last atomic.Int64
+	template := sample.Record().Header
+	return measure.Side{Name: "micro-event, Broker only", Delivered: counter.Wait, Each: func(ctx context.Context) error {
+		e := order()
+		body, err := proto.Marshal(e)
+		if err != nil {
+			return err
+		}
+		header := append(make([]broker.Field, 0, len(template)), template...)
+		header[0].Value = "0198c5f0-7d0c-7000-8000-" + strconv.FormatInt(1<<40+last.Add(1), 16)
+		return publisher.PublishRecord(ctx, "orders", &broker.Record{Key: e.GetOrderId(), Header: header, Body: body})
+	}}, nil
+}
