@@ -1,22 +1,79 @@
+// Command benchmarks compares this repository with the floor, with bare clients and
+// with other libraries, and writes docs/performance.md. `make bench` runs it with the
+// servers that it needs.
+//
+//	go run .                       everything; writes the page
+//	go run . -only "in process"    one group or more; prints, writes nothing
+//	go run . -render               writes the page again from its results
 package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"os"
+	"os/signal"
+	"slices"
+	"strings"
 	"time"
 
-	"github.com/micro-event/micro-event/benchmarks/internal/overhttp"
+	"github.com/micro-event/micro-event/benchmarks/internal/inprocess"
 	"github.com/micro-event/micro-event/benchmarks/internal/measure"
+	"github.com/micro-event/micro-event/benchmarks/internal/overhttp"
+	"github.com/micro-event/micro-event/benchmarks/internal/report"
 )
 
+// groups are run in this order.
+var groups = []struct {
+	name string
+	run  func(context.Context, *measure.Bench) error
+}{
+	{"in process", inprocess.Run},
+	{"HTTP", overhttp.Run},
+}
+
 func main() {
-	b := &measure.Bench{Rounds: 9, Turn: 100 * time.Millisecond, Log: func(f string, a ...any) { fmt.Fprintf(os.Stderr, f+"\n", a...) }}
-	err := overhttp.Run(context.Background(), b)
-	fmt.Println(err, b.Close())
-	for _, r := range b.Results {
-		for _, w := range r.Rows {
-			fmt.Printf("%-26s %8.0f ns %6.2fx [%.2f-%.2f] cpu %6.0f allocs %5.1f B %6.0f p50 %6.0f p99 %6.0f n %d %s\n", w.Side, w.Time.Median, w.Ratio.Median, w.Ratio.Low, w.Ratio.High, w.CPU, w.Allocs, w.Bytes, w.P50, w.P99, w.Sent, w.Void)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "benchmarks:", err)
+		os.Exit(1) //nolint:gocritic // nothing is lost with the signals
+	}
+}
+
+func run(ctx context.Context) error {
+	only := flag.String("only", "", "run these groups, separated by commas, and print what they measured")
+	docs := flag.String("docs", "../docs", "where the page is")
+	render := flag.Bool("render", false, "write the page from the results beside it")
+	rounds := flag.Int("rounds", 11, "turns of each side")
+	turn := flag.Duration("turn", 100*time.Millisecond, "how long a turn is, about")
+	flag.Parse()
+	if *render {
+		r, err := report.Read(*docs)
+		if err != nil {
+			return err
+		}
+		return r.Write(*docs)
+	}
+	began := time.Now()
+	log := func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+	b := &measure.Bench{Rounds: *rounds, Turn: *turn, Log: log}
+	r := &report.Run{Machine: report.ThisMachine()}
+	for _, g := range groups {
+		if *only != "" && !slices.Contains(strings.Split(*only, ","), g.name) {
+			continue
+		}
+		// What one group has started is not there while the next one runs.
+		if err := errors.Join(g.run(ctx, b), b.Close()); err != nil {
+			return err
 		}
 	}
+	r.Results = b.Results
+	r.Machine.Seconds = time.Since(began).Seconds()
+	if *only != "" {
+		fmt.Print(r.Tables())
+		return nil
+	}
+	return r.Write(*docs)
 }

@@ -14,6 +14,9 @@ type Side struct {
 	Name string
 	// Note says what a reader must know to compare it; may be empty.
 	Note string
+	// At is where the side lies on the axis of a series, such as the number of topics; 0
+	// when the comparison is none.
+	At float64
 	// Each does the work once and returns when it is done, or confirmed. How long each
 	// call takes is recorded.
 	Each func(ctx context.Context) error

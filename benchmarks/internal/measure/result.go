@@ -17,8 +17,9 @@ type Result struct {
 
 // Row is what a side cost, per message.
 type Row struct {
-	Side string `json:"side"`
-	Note string `json:"note,omitempty"`
+	Side string  `json:"side"`
+	Note string  `json:"note,omitempty"`
+	At   float64 `json:"at,omitempty"`
 	// Void says why the figures mean nothing; empty when they do.
 	Void string `json:"void,omitempty"`
 
@@ -66,7 +67,7 @@ func quantile(sorted []float64, q float64) float64 {
 
 // row sums the turns up.
 func (p *player) row(floor *player) Row {
-	r := Row{Side: p.side.Name, Note: p.side.Note, Void: p.void, Sent: p.sent}
+	r := Row{Side: p.side.Name, Note: p.side.Note, At: p.side.At, Void: p.void, Sent: p.sent}
 	if p.void != "" {
 		return r
 	}

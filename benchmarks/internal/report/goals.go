@@ -1,0 +1,141 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/micro-event/micro-event/benchmarks/internal/measure"
+)
+
+// goal is a number that this repository has promised itself.
+type goal struct {
+	what              string // as a reader says it
+	group, name, side string // where it is measured
+	of                figure
+	most              float64 // of the figure
+	why               string  // it is missed, when it is
+}
+
+// figure is what a goal is about.
+type figure int
+
+const (
+	timeRatio figure = iota // time to the floor's
+	speed                   // its inverse: the goal is a lower bound
+	cpuRatio
+	allocs
+)
+
+const (
+	typed      = "micro-event"
+	brokerOnly = "micro-event, Broker only"
+	inOneGo    = "in one go"
+)
+
+// goals are all of them, in the order of the page.
+var goals = []goal{
+	{what: "in process, publish to handler: time", group: "in process", name: "publish to handler", side: typed, most: 1.15, why: whyInProcess},
+	{what: "in process, publish to handler: allocations", group: "in process", name: "publish to handler", side: typed, of: allocs, most: 20},
+	{what: "HTTP, 1 caller: speed, nothing lost", group: "HTTP", name: "1 caller", side: typed, of: speed, most: 1, why: whyHTTP1},
+	{what: "HTTP, 8 callers: speed, nothing lost", group: "HTTP", name: "8 callers", side: typed, of: speed, most: 2.2, why: whyHTTP},
+	{what: "HTTP, 64 callers: speed, nothing lost", group: "HTTP", name: "64 callers", side: typed, of: speed, most: 5.5, why: whyHTTP},
+	{what: "JetStream, 64 callers: time", group: "NATS JetStream", name: "64 callers", side: brokerOnly, most: 1},
+	{what: "JetStream, in one go: time", group: "NATS JetStream", name: inOneGo, side: brokerOnly, most: 1.2},
+	{what: "Kafka, in one go: time", group: "Kafka", name: inOneGo, side: brokerOnly, most: 1.3},
+	{what: "Kafka, in one go: allocations of the producer", group: "Kafka", name: inOneGo, side: brokerOnly, of: allocs, most: 1},
+	{what: "MQTT, 1 caller: time", group: "MQTT", name: "1 caller", side: brokerOnly, most: 1.2},
+	{what: "MQTT, 64 callers: time", group: "MQTT", name: "64 callers", side: brokerOnly, most: 1.2},
+	{what: "RabbitMQ, 1 caller: time", group: "RabbitMQ", name: "1 caller", side: brokerOnly, most: 1.2},
+	{what: "RabbitMQ, 64 callers: time", group: "RabbitMQ", name: "64 callers", side: brokerOnly, most: 1.2},
+	{what: "RabbitMQ, in one go: time", group: "RabbitMQ", name: inOneGo, side: brokerOnly, most: 1.2},
+	{what: "Redis Streams, 1 caller: time", group: "Redis Streams", name: "1 caller", side: brokerOnly, most: 1.2},
+	{what: "Redis Streams, 64 callers: time", group: "Redis Streams", name: "64 callers", side: brokerOnly, most: 1.2},
+	{what: "Redis Streams, in one go: time", group: "Redis Streams", name: inOneGo, side: brokerOnly, most: 1.2},
+	{what: "generator, 44,000 events: CPU", group: "generator", name: "44000 messages", side: "protoc-gen-micro-event", of: cpuRatio, most: 0.3},
+}
+
+const (
+	whyInProcess = "" +
+		"What is left beside encoding and decoding: a copy of the body and two of the header list (the publisher keeps its " +
+		"message, and each attempt of a handler has its own), id and time as text, the check of headers, the context of the " +
+		"handler, and the garbage of all that."
+	whyHTTP1 = "One event at a time is one request at a time, with headers that the bare POST does not send: the two are the " +
+		"same within the quartiles."
+	whyHTTP = "What waits while a request is on its way goes with the next one, so the two sides take turns, and neither core " +
+		"is busy all the time; what each event costs is the wake-up of its caller, its place in the tables of duplicates and keys, and its headers."
+)
+
+// verdict returns what was measured, and whether that is the goal.
+func (g *goal) verdict(results []measure.Result) (measured, verdict string) {
+	row, ok := find(results, g.group, g.name, g.side)
+	switch {
+	case !ok:
+		return "", "not measured"
+	case row.Void != "":
+		return "", "void: " + row.Void
+	}
+	var value float64
+	switch g.of {
+	case timeRatio:
+		value, measured = row.Ratio.Median, ratio(row.Ratio)
+	case cpuRatio:
+		value, measured = row.CPURatio.Median, ratio(row.CPURatio)
+	case allocs:
+		value = row.Allocs
+		measured = fmt.Sprintf("%.1f", value)
+	case speed:
+		inverse := measure.Quartiles{Low: 1 / row.Ratio.High, Median: 1 / row.Ratio.Median, High: 1 / row.Ratio.Low}
+		value, measured = inverse.Median, ratio(inverse)
+	}
+	half := 0.005 // of the last digit that is shown
+	if g.of == allocs {
+		half = 0.05
+	}
+	if g.of == speed && value >= g.most-half || g.of != speed && value <= g.most+half {
+		return measured, "met"
+	}
+	return measured, "**missed**"
+}
+
+// bound is how the goal reads.
+func (g *goal) bound() string {
+	switch g.of {
+	case speed:
+		return fmt.Sprintf("at least %gx", g.most)
+	case allocs:
+		return fmt.Sprintf("at most %g", g.most)
+	default:
+		return fmt.Sprintf("at most %gx", g.most)
+	}
+}
+
+func find(results []measure.Result, group, name, side string) (measure.Row, bool) {
+	for _, r := range results {
+		if r.Group != group || r.Name != name {
+			continue
+		}
+		for _, row := range r.Rows {
+			if row.Side == side {
+				return row, true
+			}
+		}
+	}
+	return measure.Row{}, false
+}
+
+// writeGoals writes the table of goals and what those that were missed have to say.
+func writeGoals(w *strings.Builder, results []measure.Result) {
+	w.WriteString("| goal | | measured (quartiles) | |\n|---|---|---|---|\n")
+	var missed []string
+	for i := range goals {
+		g := &goals[i]
+		measured, verdict := g.verdict(results)
+		fmt.Fprintf(w, "| %s | %s | %s | %s |\n", g.what, g.bound(), measured, verdict)
+		if verdict == "**missed**" && g.why != "" {
+			missed = append(missed, fmt.Sprintf("- %s: %s", g.what, g.why))
+		}
+	}
+	if len(missed) > 0 {
+		fmt.Fprintf(w, "\nWhat was missed, and where the time goes:\n\n%s\n", strings.Join(missed, "\n"))
+	}
+}

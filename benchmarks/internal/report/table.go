@@ -1,0 +1,106 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/micro-event/micro-event/benchmarks/internal/measure"
+)
+
+// writeTable writes a comparison. Columns that no row fills are left out.
+func writeTable(w *strings.Builder, r measure.Result) {
+	var timed, counted, held bool
+	for _, row := range r.Rows {
+		timed = timed || row.P50 > 0
+		counted = counted || row.Bytes > 0
+		held = held || row.Heap > 0 || row.Goroutines > 0
+	}
+	columns := []string{"", "time", "x floor (quartiles)", "CPU"}
+	if counted {
+		columns = append(columns, "allocs", "B")
+	}
+	if timed {
+		columns = append(columns, "p50", "p99")
+	}
+	if held {
+		columns = append(columns, "goroutines", "heap")
+	}
+	fmt.Fprintf(w, "| %s |\n|---%s|\n", strings.Join(columns, " | "), strings.Repeat("|--:", len(columns)-1))
+	var notes []string
+	for _, row := range r.Rows {
+		name := row.Side
+		if row.Note != "" {
+			notes = append(notes, row.Note)
+			name += fmt.Sprintf(" (%d)", len(notes))
+		}
+		if row.Void != "" {
+			fmt.Fprintf(w, "| %s | void: %s%s |\n", name, cell(row.Void), strings.Repeat(" |", len(columns)-2))
+			continue
+		}
+		cells := []string{name, duration(row.Time.Median), ratio(row.Ratio), duration(row.CPU)}
+		if counted {
+			cells = append(cells, fmt.Sprintf("%.1f", row.Allocs), fmt.Sprintf("%.0f", row.Bytes))
+		}
+		if timed {
+			cells = append(cells, duration(row.P50), duration(row.P99))
+		}
+		if held {
+			cells = append(cells, fmt.Sprintf("%.0f", row.Goroutines), size(row.Heap))
+		}
+		fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | "))
+	}
+	for i, note := range notes {
+		fmt.Fprintf(w, "\n(%d) %s.\n", i+1, note)
+	}
+	w.WriteString("\n")
+}
+
+// cell is text that does not end its cell.
+func cell(text string) string {
+	return strings.NewReplacer("|", "/", "\n", " ").Replace(text)
+}
+
+// duration is nanoseconds with three digits.
+func duration(ns float64) string {
+	switch {
+	case ns == 0:
+		return ""
+	case ns < 999.5:
+		return fmt.Sprintf("%.0f ns", ns)
+	case ns < 999.5e3:
+		return fmt.Sprintf("%.3g µs", ns/1e3)
+	case ns < 999.5e6:
+		return fmt.Sprintf("%.3g ms", ns/1e6)
+	}
+	return fmt.Sprintf("%.3g s", ns/float64(time.Second))
+}
+
+// ratio is a median and its quartiles.
+func ratio(q measure.Quartiles) string {
+	if q.Median == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s (%s–%s)", digits(q.Median), digits(q.Low), digits(q.High))
+}
+
+// digits are two behind the point, or three in all.
+func digits(x float64) string {
+	if x < 10 {
+		return fmt.Sprintf("%.2f", x)
+	}
+	return fmt.Sprintf("%.3g", x)
+}
+
+// size is a number of bytes.
+func size(bytes float64) string {
+	switch {
+	case bytes <= 0:
+		return ""
+	case bytes < 1<<10:
+		return fmt.Sprintf("%.0f B", bytes)
+	case bytes < 1<<20:
+		return fmt.Sprintf("%.3g KiB", bytes/(1<<10))
+	}
+	return fmt.Sprintf("%.3g MiB", bytes/(1<<20))
+}
