@@ -17,6 +17,9 @@ type Side struct {
 	// At is where the side lies on the axis of a series, such as the number of topics; 0
 	// when the comparison is none.
 	At float64
+	// Prepare is called before each turn with the number of its messages, and is not
+	// measured. Nil: nothing to prepare.
+	Prepare func(ctx context.Context, n int) error
 	// Each does the work once and returns when it is done, or confirmed. How long each
 	// call takes is recorded.
 	Each func(ctx context.Context) error

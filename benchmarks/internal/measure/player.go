@@ -61,6 +61,12 @@ func (p *player) turn(ctx context.Context) {
 	for i := range latencies {
 		latencies[i] = make([]time.Duration, 0, p.batch/p.c.Callers)
 	}
+	if p.side.Prepare != nil {
+		if err := p.side.Prepare(ctx, p.batch); err != nil {
+			p.void = err.Error()
+			return
+		}
+	}
 	runtime.GC() // the garbage of the side before is not this one's
 	meter := start(p.c.Children)
 	err := p.send(ctx, latencies)
