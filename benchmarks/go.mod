@@ -11,6 +11,7 @@ require (
 	github.com/ThreeDotsLabs/watermill-kafka/v3 v3.0.6
 	github.com/ThreeDotsLabs/watermill-nats/v2 v2.1.3
 	github.com/ThreeDotsLabs/watermill-redisstream v1.4.5
+	github.com/bufbuild/protocompile v0.14.1
 	github.com/cloudevents/sdk-go/v2 v2.16.2
 	github.com/eclipse/paho.golang v0.23.0
 	github.com/go-chi/chi v4.1.2+incompatible
@@ -132,6 +133,7 @@ require (
 	google.golang.org/genproto/googleapis/api v0.0.0-20261019180522-ce908d29299b // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b // indirect
 	google.golang.org/grpc v1.84.0 // indirect
+	google.golang.org/grpc/cmd/protoc-gen-go-grpc v1.6.2 // indirect
 )
 
 // What is measured is the repository that the benchmarks are part of.
@@ -142,4 +144,11 @@ replace (
 	github.com/micro-event/micro-event/runtime/broker/nats => ../runtime/broker/nats
 	github.com/micro-event/micro-event/runtime/broker/rabbitmq => ../runtime/broker/rabbitmq
 	github.com/micro-event/micro-event/runtime/broker/redis => ../runtime/broker/redis
+)
+
+tool (
+	connectrpc.com/connect/cmd/protoc-gen-connect-go
+	github.com/micro-event/micro-event/cmd/protoc-gen-micro-event
+	google.golang.org/grpc/cmd/protoc-gen-go-grpc
+	google.golang.org/protobuf/cmd/protoc-gen-go
 )

@@ -18,10 +18,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/micro-event/micro-event/benchmarks/internal/generator"
+	"github.com/micro-event/micro-event/benchmarks/internal/growth"
 	"github.com/micro-event/micro-event/benchmarks/internal/inprocess"
 	"github.com/micro-event/micro-event/benchmarks/internal/measure"
 	"github.com/micro-event/micro-event/benchmarks/internal/overhttp"
 	"github.com/micro-event/micro-event/benchmarks/internal/report"
+	"github.com/micro-event/micro-event/benchmarks/internal/servers"
+	"github.com/micro-event/micro-event/benchmarks/internal/sizes"
 )
 
 // groups are run in this order.
@@ -31,6 +35,9 @@ var groups = []struct {
 }{
 	{"in process", inprocess.Run},
 	{"HTTP", overhttp.Run},
+	{"servers", servers.Run},
+	{"generator", generator.Run},
+	{"growth", growth.Run},
 }
 
 func main() {
@@ -66,6 +73,12 @@ func run(ctx context.Context) error {
 		}
 		// What one group has started is not there while the next one runs.
 		if err := errors.Join(g.run(ctx, b), b.Close()); err != nil {
+			return err
+		}
+	}
+	if *only == "" {
+		var err error
+		if r.Sizes, err = sizes.Run(ctx); err != nil {
 			return err
 		}
 	}

@@ -32,6 +32,10 @@ type Side struct {
 	// Least and Most bound the messages of one turn: a transport that polls wants many,
 	// one that cannot keep many wants few. 0 is no bound.
 	Least, Most int
+	// Unit is what the messages of a turn are a multiple of, for each caller; 0 is 1.
+	Unit int
+	// Goroutines and Heap (bytes) are what it holds; they are reported as they are.
+	Goroutines, Heap float64
 }
 
 // Comparison is what its sides have in common.
@@ -46,6 +50,8 @@ type Comparison struct {
 	// Children says that the work is done by processes that the sides start and wait for:
 	// CPU is theirs, and allocations are not known.
 	Children bool
+	// Cold leaves out the warm-up: a turn is as many messages as its side has at least.
+	Cold bool
 	// Rounds and Turn override what the [Bench] says; zero does not.
 	Rounds int
 	Turn   time.Duration
@@ -109,7 +115,9 @@ func (b *Bench) Compare(ctx context.Context, c Comparison) error {
 	players := make([]*player, len(c.Sides))
 	for i := range c.Sides {
 		players[i] = newPlayer(&c, &c.Sides[i])
-		players[i].warmUp(ctx)
+		if !c.Cold {
+			players[i].warmUp(ctx)
+		}
 	}
 	for round := range c.Rounds {
 		for i := range players {
@@ -120,7 +128,7 @@ func (b *Bench) Compare(ctx context.Context, c Comparison) error {
 			return fmt.Errorf("measure: %s, %s: %w", c.Group, c.Name, err)
 		}
 	}
-	result := Result{Group: c.Group, Name: c.Name, Callers: c.Callers, Rounds: c.Rounds}
+	result := Result{Group: c.Group, Name: c.Name, Callers: c.Callers, Rounds: c.Rounds, Children: c.Children}
 	for _, p := range players {
 		result.Rows = append(result.Rows, p.row(players[0]))
 	}

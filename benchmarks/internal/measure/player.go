@@ -22,12 +22,15 @@ type player struct {
 // sample is what one turn cost, per message.
 type sample struct{ time, cpu, allocs, bytes float64 }
 
-func newPlayer(c *Comparison, s *Side) *player { return &player{c: c, side: s} }
+func newPlayer(c *Comparison, s *Side) *player {
+	p := &player{c: c, side: s}
+	p.grow(1)
+	return p
+}
 
 // warmUp runs a side until a turn takes as long as it should, so that connections are
 // there and what is learned on the way is learned.
 func (p *player) warmUp(ctx context.Context) {
-	p.grow(1)
 	const tries = 20
 	for range tries {
 		p.turn(ctx)
@@ -49,7 +52,8 @@ func (p *player) grow(by float64) {
 	if p.side.Most > 0 {
 		n = min(n, p.side.Most)
 	}
-	p.batch = max(1, n/p.c.Callers) * p.c.Callers
+	unit := p.c.Callers * max(1, p.side.Unit)
+	p.batch = max(1, n/unit) * unit
 }
 
 // turn lets the side work once. A side that is void has no more turns.
@@ -97,16 +101,23 @@ func (p *player) turn(ctx context.Context) {
 // do not return in as much time again are left behind.
 const patience = 20 * time.Second
 
+// patient is the same for processes.
+const patient = 5 * time.Minute
+
 // send does the work of a turn and returns the first error.
 func (p *player) send(ctx context.Context, latencies [][]time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	limit := patience
+	if p.c.Children {
+		limit = patient
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	share := p.batch / p.c.Callers
 	errs := make(chan error, p.c.Callers)
 	for i := range p.c.Callers {
 		go func() { errs <- p.call(ctx, share, &latencies[i]) }()
 	}
-	late := time.NewTimer(2 * patience)
+	late := time.NewTimer(2 * limit)
 	defer late.Stop()
 	var first error
 	for returned := range p.c.Callers {

@@ -8,11 +8,12 @@ import (
 
 // Result is what a comparison has measured.
 type Result struct {
-	Group   string `json:"group"`
-	Name    string `json:"name"`
-	Callers int    `json:"callers"`
-	Rounds  int    `json:"rounds"`
-	Rows    []Row  `json:"rows"` // the first is the floor
+	Group    string `json:"group"`
+	Name     string `json:"name"`
+	Callers  int    `json:"callers"`
+	Rounds   int    `json:"rounds"`
+	Children bool   `json:"children,omitempty"` // CPU is theirs
+	Rows     []Row  `json:"rows"`               // the first is the floor
 }
 
 // Row is what a side cost, per message.
@@ -33,7 +34,7 @@ type Row struct {
 	P99      float64   `json:"p99_ns"`    // of single calls
 	Sent     int       `json:"messages"`  // in all rounds
 
-	// Goroutines and Heap (bytes) are for growth: what the side holds, beside nothing.
+	// Goroutines and Heap (bytes) are what the side holds, where that was measured.
 	Goroutines float64 `json:"goroutines,omitempty"`
 	Heap       float64 `json:"heap,omitempty"`
 }
@@ -67,7 +68,7 @@ func quantile(sorted []float64, q float64) float64 {
 
 // row sums the turns up.
 func (p *player) row(floor *player) Row {
-	r := Row{Side: p.side.Name, Note: p.side.Note, At: p.side.At, Void: p.void, Sent: p.sent}
+	r := Row{Side: p.side.Name, Note: p.side.Note, At: p.side.At, Void: p.void, Sent: p.sent, Goroutines: p.side.Goroutines, Heap: p.side.Heap}
 	if p.void != "" {
 		return r
 	}

@@ -17,6 +17,9 @@ func writeTable(w *strings.Builder, r measure.Result) {
 		held = held || row.Heap > 0 || row.Goroutines > 0
 	}
 	columns := []string{"", "time", "x floor (quartiles)", "CPU"}
+	if r.Children {
+		columns = append(columns, "x floor (quartiles)")
+	}
 	if counted {
 		columns = append(columns, "allocs", "B")
 	}
@@ -39,6 +42,9 @@ func writeTable(w *strings.Builder, r measure.Result) {
 			continue
 		}
 		cells := []string{name, duration(row.Time.Median), ratio(row.Ratio), duration(row.CPU)}
+		if r.Children {
+			cells = append(cells, ratio(row.CPURatio))
+		}
 		if counted {
 			cells = append(cells, fmt.Sprintf("%.1f", row.Allocs), fmt.Sprintf("%.0f", row.Bytes))
 		}
