@@ -54,6 +54,10 @@ soak: soak-http ## break every broker on purpose and count what is lost
 soak-http: ## the HTTP broker's part of it; SOAK=60s is the short form
 	go run ./internal/soak -for $(SOAK)
 
+.PHONY: bench
+bench: ## compare with the floor and with others, and write docs/performance.md
+	scripts/bench
+
 .PHONY: lint
 lint: $(GOLANGCI) ## run the linters on Go and protobuf
 	$(call each,$(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...)

@@ -18,6 +18,7 @@ const second = time.Second
 
 // streamer is a target whose bare client is measured as a consumer.
 type streamer interface {
+	target
 	batcher
 	// stream calls handle for each message of a topic, one after the other, and
 	// acknowledges those that it returns nil for, until the bench is closed.
@@ -51,6 +52,9 @@ func (c *consumer) side(name, topic string, s streamer) measure.Side {
 	return measure.Side{
 		Name: name, Most: 1 << 16, Delivered: c.counter.Wait,
 		Prepare: func(ctx context.Context, n int) error {
+			if _, err := s.taken(ctx, topic, 0); err != nil { // forget what was handled
+				return err
+			}
 			c.gate.Lock()
 			err := s.sendAll(ctx, topic, n)
 			if err != nil {
