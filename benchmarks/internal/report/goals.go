@@ -42,7 +42,7 @@ var goals = []goal{
 	{what: "JetStream, 64 callers: time", group: "NATS JetStream", name: "64 callers", side: brokerOnly, most: 1},
 	{what: "JetStream, in one go: time", group: "NATS JetStream", name: inOneGo, side: brokerOnly, most: 1.2},
 	{what: "Kafka, in one go: time", group: "Kafka", name: inOneGo, side: brokerOnly, most: 1.3},
-	{what: "Kafka, in one go: allocations of the producer", group: "Kafka", name: inOneGo, side: brokerOnly, of: allocs, most: 1},
+	{what: "Kafka, in one go: allocations, two of them the caller's body and record", group: "Kafka", name: inOneGo, side: brokerOnly, of: allocs, most: 3},
 	{what: "MQTT, 1 caller: time", group: "MQTT", name: "1 caller", side: brokerOnly, most: 1.2},
 	{what: "MQTT, 64 callers: time", group: "MQTT", name: "64 callers", side: brokerOnly, most: 1.2},
 	{what: "RabbitMQ, 1 caller: time", group: "RabbitMQ", name: "1 caller", side: brokerOnly, most: 1.2},
@@ -56,9 +56,10 @@ var goals = []goal{
 
 const (
 	whyInProcess = "" +
-		"What is left beside encoding and decoding: a copy of the body and two of the header list (the publisher keeps its " +
-		"message, and each attempt of a handler has its own), id and time as text, the check of headers, the context of the " +
-		"handler, and the garbage of all that."
+		"In a profile on one core the work beside encoding and decoding is spread, in percent of the floor: id, time and the fields of the schema 13, " +
+		"the check of the headers 7, the copy of headers and body that the broker keeps 21, the handler's context with its own copy of the headers 12, " +
+		"queue and delivery 12, finding and making the message for the handler 20, the rest 8. No part of it is forbidden to be cheaper, and no single one is enough: " +
+		"half of the sum would have to go. Two cores change little, for encoding and decoding in parallel gains only a tenth here."
 	whyHTTP1 = "One event at a time is one request at a time, with headers that the bare POST does not send: the two are the " +
 		"same within the quartiles."
 	whyHTTP = "What waits while a request is on its way goes with the next one, so the two sides take turns, and neither core " +

@@ -100,6 +100,9 @@ func (r *Run) writeGroup(w *strings.Builder, group, plots string) error {
 		}
 	}
 	fmt.Fprintf(w, "\n## %s\n\n", strings.ToUpper(group[:1])+group[1:])
+	if note := notes[group]; note != "" {
+		w.WriteString(note + "\n\n")
+	}
 	draw := drawRatios
 	if series {
 		draw = drawSeries

@@ -95,7 +95,10 @@ func digits(x float64) string {
 	if x < 10 {
 		return fmt.Sprintf("%.2f", x)
 	}
-	return fmt.Sprintf("%.3g", x)
+	if x < 999.5 {
+		return fmt.Sprintf("%.3g", x)
+	}
+	return fmt.Sprintf("%.0f", x)
 }
 
 // size is a number of bytes.
@@ -108,5 +111,8 @@ func size(bytes float64) string {
 	case bytes < 1<<20:
 		return fmt.Sprintf("%.3g KiB", bytes/(1<<10))
 	}
-	return fmt.Sprintf("%.3g MiB", bytes/(1<<20))
+	if bytes < 1<<30 {
+		return fmt.Sprintf("%.3g MiB", bytes/(1<<20))
+	}
+	return fmt.Sprintf("%.3g GiB", bytes/(1<<30))
 }

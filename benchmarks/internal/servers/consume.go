@@ -2,6 +2,8 @@ package servers
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -50,7 +52,7 @@ func (c *consumer) handle(body []byte) error {
 // side fills the topic by the bare client.
 func (c *consumer) side(name, topic string, s streamer) measure.Side {
 	return measure.Side{
-		Name: name, Most: 1 << 16, Delivered: c.counter.Wait,
+		Name: name, Most: most, Delivered: c.counter.Wait,
 		Prepare: func(ctx context.Context, n int) error {
 			if _, err := s.taken(ctx, topic, 0); err != nil { // forget what was handled
 				return err
@@ -71,45 +73,58 @@ func (c *consumer) side(name, topic string, s streamer) measure.Side {
 
 // consume compares handlers that find their messages waiting.
 func consume(ctx context.Context, b *measure.Bench, group string, c *candidates, s streamer) error {
-	raw, records := c.topic("raw-in"), c.topic("records-in")
-	prefix := c.base + "-in."
-	typed := prefix + ordersv1.OrderCreatedTopic
-	for _, topic := range []string{raw, records, typed} {
-		if err := c.declare(ctx, topic); err != nil {
+	raw := c.topic("raw-in")
+	if err := c.declare(ctx, raw); err != nil {
+		return err
+	}
+	bare := newConsumer()
+	if err := s.stream(ctx, b, raw, bare.handle); err != nil {
+		return err
+	}
+	sides := []measure.Side{bare.side("bare client", raw, s)}
+	sides[0].Note = "with what it takes in ahead by default; one handler at a time"
+	for _, n := range []int{1, 64} {
+		records, err := c.records(ctx, fmt.Sprintf("records-in-%d", n), s, n)
+		if err != nil {
 			return err
 		}
+		typed, err := c.typed(ctx, b, fmt.Sprintf("%s-in-%d.", c.base, n), s, n)
+		if err != nil {
+			return err
+		}
+		sides = append(sides, records, typed)
 	}
-	consumers := make([]*consumer, 3)
-	for i := range consumers {
-		consumers[i] = &consumer{counter: measure.NewCounter()}
+	return b.Compare(ctx, measure.Comparison{Group: group, Name: "consume", Until: measure.Handled, Sides: sides})
+}
+
+func newConsumer() *consumer { return &consumer{counter: measure.NewCounter()} }
+
+// records handles n messages at a time, with the broker alone.
+func (c *candidates) records(ctx context.Context, side string, s streamer, n int) (measure.Side, error) {
+	topic, in := c.topic(side), newConsumer()
+	if err := c.declare(ctx, topic); err != nil {
+		return measure.Side{}, err
 	}
-	if err := s.stream(ctx, b, raw, consumers[0].handle); err != nil {
-		return err
-	}
-	_, err := c.engine.SubscribeRecords(ctx, records, func(_ context.Context, d *broker.RecordDelivery) error {
-		return consumers[1].handle(d.Record.Body)
-	}, broker.Queue("billing"))
-	if err != nil {
-		return err
+	_, err := c.engine.SubscribeRecords(ctx, topic, func(_ context.Context, d *broker.RecordDelivery) error {
+		return in.handle(d.Record.Body)
+	}, broker.Queue("billing"), broker.MaxInFlight(n))
+	return in.side(fmt.Sprintf("micro-event, Broker only, MaxInFlight(%d)", n), topic, s), err
+}
+
+// typed handles n events at a time.
+func (c *candidates) typed(ctx context.Context, b *measure.Bench, prefix string, s streamer, n int) (measure.Side, error) {
+	topic, in := prefix+ordersv1.OrderCreatedTopic, newConsumer()
+	if err := c.declare(ctx, topic); err != nil {
+		return measure.Side{}, err
 	}
 	server := event.NewServer(c.engine, "billing", event.TopicPrefix(prefix))
-	err = ordersv1.SubscribeOrderCreated(server, func(context.Context, *ordersv1.OrderCreated) error {
-		consumers[2].count()
+	err := ordersv1.SubscribeOrderCreated(server, func(context.Context, *ordersv1.OrderCreated) error {
+		in.count()
 		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if err := server.Start(ctx); err != nil {
-		return err
+	}, event.Concurrency(n))
+	if err := errors.Join(err, server.Start(ctx)); err != nil {
+		return measure.Side{}, err
 	}
 	b.Cleanup(func() error { return server.Stop(context.Background()) })
-	return b.Compare(ctx, measure.Comparison{
-		Group: group, Name: "consume", Until: measure.Handled,
-		Sides: []measure.Side{
-			consumers[0].side("bare client", raw, s),
-			consumers[1].side("micro-event, Broker only", records, s),
-			consumers[2].side("micro-event", typed, s),
-		},
-	})
+	return in.side(fmt.Sprintf("micro-event, Concurrency(%d)", n), topic, s), nil
 }

@@ -193,28 +193,42 @@ func (c *candidates) single(ctx context.Context, b *measure.Bench) ([]measure.Si
 	}), nil
 }
 
+// chunk is how many messages go to a broker in one go.
+const chunk = 1024
+
+// inChunks calls publish until n are published.
+func inChunks(n int, publish func(n int) error) error {
+	for ; n > 0; n -= chunk {
+		if err := publish(min(n, chunk)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // inOneGo are the sides that have many events on their way. Watermill's publishers wait
 // for each.
 func (c *candidates) inOneGo(batch batcher) []measure.Side {
 	raw, records := c.topic("raw"), c.topic("records")
-	const most = 1 << 16
 	order := sample.Order()
 	async := event.NewAsyncClient(event.NewClient(c.engine, "shop", event.TopicPrefix(c.base+".")))
+	all := make([]*broker.Record, chunk)
 	return []measure.Side{
 		{Name: "bare client", Most: most, Delivered: c.delivered(raw), All: func(ctx context.Context, n int) error {
-			return batch.sendAll(ctx, raw, n)
+			return inChunks(n, func(n int) error { return batch.sendAll(ctx, raw, n) })
 		}},
 		{Name: "micro-event, Broker only", Most: most, Delivered: c.delivered(records), All: func(ctx context.Context, n int) error {
-			all := make([]*broker.Record, n)
-			for i := range all {
-				var err error
-				if all[i], err = record(); err != nil {
-					return err
+			return inChunks(n, func(n int) error {
+				for i := range n {
+					var err error
+					if all[i], err = record(); err != nil {
+						return err
+					}
 				}
-			}
-			return errors.Join(c.engine.PublishRecords(ctx, records, all)...)
+				return errors.Join(c.engine.PublishRecords(ctx, records, all[:n])...)
+			})
 		}},
-		{Name: "micro-event", Most: most, Delivered: c.delivered(c.typedTopic()), All: func(ctx context.Context, n int) error {
+		{Name: "micro-event", Note: "AsyncClient", Most: most, Delivered: c.delivered(c.typedTopic()), All: func(ctx context.Context, n int) error {
 			for range n {
 				if err := ordersv1.PublishOrderCreated(ctx, async, order); err != nil {
 					return err
@@ -224,6 +238,9 @@ func (c *candidates) inOneGo(batch batcher) []measure.Side {
 		}},
 	}
 }
+
+// most is how many messages a turn leaves on a server.
+const most = 1 << 16
 
 // body encodes the event, as each call of a bare client does.
 func body() ([]byte, error) { return proto.Marshal(order) }
