@@ -7,8 +7,10 @@ var notes = map[string]string{
 	"NATS JetStream": "`MaxInFlight(1)`, the default of a handler, asks the server for one message at a time, so that no idle member of the queue " +
 		"waits for what a busy one holds: each costs a round trip. The bare client takes 500 ahead. A service that wants throughput sets " +
 		"`Concurrency`; events of one key stay in order.",
-	"Kafka": "What lies in a partition is for its member alone, so 128 messages are taken ahead, whatever the concurrency.",
-	"MQTT":  "Watermill has no adapter for MQTT, and the bare client no publish that returns before the confirmation and tells it later.",
+	"RabbitMQ":      roundTrips,
+	"Redis Streams": roundTrips,
+	"Kafka":         "What lies in a partition is for its member alone, so 128 messages are taken ahead, whatever the concurrency.",
+	"MQTT":          "Watermill has no adapter for MQTT, and the bare client no publish that returns before the confirmation and tells it later.",
 	"generator": "Processes that read one request of so many messages, in files of a hundred, each with comments, options and a service " +
 		"with a method for each message.",
 	"growth": "Each series publishes the same message; its points take turns.\n\n" +
@@ -21,3 +23,6 @@ var notes = map[string]string{
 	"size of the body": "From about 10 KiB on the bytes are the cost. In process that is one copy (the publisher keeps its message); over HTTP there are " +
 		"four, two more than in the bare POST, which reads into a buffer that it knows the size of.",
 }
+
+const roundTrips = "As with JetStream, a handler with `MaxInFlight(1)` has one message from the server at a time, and each costs a round trip, here " +
+	"with a sync of the disk in it. With 64 they are fetched and acknowledged together."

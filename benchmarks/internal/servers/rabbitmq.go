@@ -128,3 +128,32 @@ func (t *rabbitTarget) watermill(b *measure.Bench, topic string) (func() error, 
 	}
 	return publisher(b, rabbitQueue(topic), p), nil
 }
+
+// stream acknowledges each message and takes as many ahead as ours with Concurrency(64).
+func (t *rabbitTarget) stream(_ context.Context, b *measure.Bench, topic string, handle func([]byte) error) error {
+	conn, err := amqp.Dial(t.url)
+	if err != nil {
+		return err
+	}
+	channel, err := conn.Channel()
+	if err != nil {
+		return err
+	}
+	if err := channel.Qos(64, 0, false); err != nil {
+		return err
+	}
+	deliveries, err := channel.Consume(rabbitQueue(topic), "", false, false, false, false, nil)
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() {
+		var failed error
+		for d := range deliveries {
+			failed = errors.Join(failed, handle(d.Body), d.Ack(false))
+		}
+		ended <- failed
+	}()
+	b.Cleanup(func() error { return errors.Join(conn.Close(), <-ended) })
+	return nil
+}

@@ -114,3 +114,46 @@ type keptOpen struct{ goredis.UniversalClient }
 
 // Close does nothing.
 func (keptOpen) Close() error { return nil }
+
+// stream takes up to 64 messages ahead, as ours with Concurrency(64), and acknowledges
+// them together.
+func (t *redisTarget) stream(ctx context.Context, b *measure.Bench, topic string, handle func([]byte) error) error {
+	create := t.client.B().XgroupCreate().Key(redisStream(topic)).Group("bare").Id("0").Mkstream().Build()
+	if err := t.client.Do(ctx, create).Error(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- t.read(ctx, redisStream(topic), handle) }()
+	b.Cleanup(func() error {
+		cancel()
+		return <-ended
+	})
+	return nil
+}
+
+func (t *redisTarget) read(ctx context.Context, stream string, handle func([]byte) error) error {
+	for {
+		read := t.client.B().Xreadgroup().Group("bare", "one").Count(64).Block(1000).Streams().Key(stream).Id(">").Build()
+		entries, err := t.client.Do(ctx, read).AsXRead()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if rueidis.IsRedisNil(err) {
+			continue // none within a second
+		}
+		if err != nil {
+			return err
+		}
+		ack := t.client.B().Xack().Key(stream).Group("bare").Id()
+		for _, e := range entries[stream] {
+			if err := handle([]byte(e.FieldValues["b"])); err != nil {
+				return err
+			}
+			ack = ack.Id(e.ID)
+		}
+		if err := t.client.Do(ctx, ack.Build()).Error(); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+}
