@@ -37,6 +37,25 @@ var eventHeaders = []kgo.RecordHeader{
 
 const batchSize = 512
 
+// TestAllocationsOnARealServer holds the budget of the producer: a batch costs less than
+// one allocation a message, the client's own included.
+func TestAllocationsOnARealServer(t *testing.T) {
+	url := variable(t, serverVariable)
+	br, topic := connect(t, url), uniqueTopic()
+	must(t, br.DeclareQueue(t.Context(), topic, "q"))
+	batch := make([]*broker.Record, batchSize)
+	for i := range batch {
+		batch[i] = &broker.Record{Key: "order-1", Body: make([]byte, 200), Header: []broker.Field{
+			{Name: "ce-id", Value: "0198c5f0-7d0c-7000-8000-000000000000"}, {Name: "ce-type", Value: "shop.orders.v1.OrderCreated"},
+			{Name: "ce-source", Value: "orders"}, {Name: "content-type", Value: "application/protobuf"},
+		}}
+	}
+	all := testing.AllocsPerRun(50, func() { must(t, firstOf(br.PublishRecords(t.Context(), topic, batch))) })
+	if each := all / batchSize; each > 1 {
+		t.Errorf("%.2f allocations a message, want at most 1", each)
+	}
+}
+
 // BenchmarkPublish publishes the same message through the client alone and
 // through this package, with the same options of the client: one after the
 // other, by 64 at once, and in batches.
