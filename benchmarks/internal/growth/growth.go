@@ -91,7 +91,8 @@ type transport func(ctx context.Context, b *measure.Bench) (publisher, subscribe
 func inProcess(ctx context.Context, b *measure.Bench) (publisher, subscriber *broker.Engine, err error) {
 	e := memorybroker.New(quiet())
 	b.Cleanup(func() error { return e.Disconnect(context.Background()) })
-	return e, e, e.Connect(ctx)
+	err = e.Connect(ctx)
+	return e, e, err
 }
 
 func overHTTP(ctx context.Context, b *measure.Bench) (publisher, subscriber *broker.Engine, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -62,6 +63,7 @@ type Comparison struct {
 // Moment is when a turn ends.
 type Moment int
 
+// What ends a turn.
 const (
 	Returned Moment = iota // when the last call has returned
 	Handled                // when the last message was delivered
@@ -86,8 +88,8 @@ func (b *Bench) Cleanup(f func() error) { b.cleanups = append(b.cleanups, f) }
 // Close ends what the sides have started.
 func (b *Bench) Close() error {
 	var errs []error
-	for i := len(b.cleanups) - 1; i >= 0; i-- {
-		errs = append(errs, b.cleanups[i]())
+	for _, f := range slices.Backward(b.cleanups) {
+		errs = append(errs, f())
 	}
 	b.cleanups = nil
 	return errors.Join(errs...)

@@ -114,7 +114,7 @@ func rawTCP(ctx context.Context, b *measure.Bench) (measure.Side, error) {
 		if err != nil {
 			return err
 		}
-		frame := append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body))), body...) //nolint:gosec // 200 bytes
+		frame := append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body))), body...)
 		if _, err := c.Write(frame); err != nil {
 			return err
 		}

@@ -31,7 +31,7 @@ var intro string
 // Write writes performance.md and performance/*.svg into docs.
 func (r *Run) Write(docs string) error {
 	plots := filepath.Join(docs, "performance")
-	if err := os.MkdirAll(plots, 0o755); err != nil { //nolint:gosec // a public page
+	if err := os.MkdirAll(plots, 0o755); err != nil {
 		return err
 	}
 	var page strings.Builder
@@ -56,12 +56,12 @@ func (r *Run) Write(docs string) error {
 }
 
 // write writes a file that all may read, for it is part of a public page.
-func write(name string, data []byte) error { return os.WriteFile(name, data, 0o644) } //nolint:gosec // see above
+func write(name string, data []byte) error { return os.WriteFile(name, data, 0o644) }
 
 // Read returns the run that a page was made of.
 func Read(docs string) (*Run, error) {
 	name := filepath.Join(docs, "performance", "results.json")
-	data, err := os.ReadFile(name) //nolint:gosec // the caller's
+	data, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}

@@ -10,26 +10,15 @@ import (
 
 // writeTable writes a comparison. Columns that no row fills are left out.
 func writeTable(w *strings.Builder, r measure.Result) {
-	var timed, counted, held bool
+	var has columns
+	has.processes = r.Children
 	for _, row := range r.Rows {
-		timed = timed || row.P50 > 0
-		counted = counted || row.Bytes > 0
-		held = held || row.Heap > 0 || row.Goroutines > 0
+		has.memory = has.memory || row.Bytes > 0
+		has.calls = has.calls || row.P50 > 0
+		has.held = has.held || row.Heap > 0 || row.Goroutines > 0
 	}
-	columns := []string{"", "time", "x floor (quartiles)", "CPU"}
-	if r.Children {
-		columns = append(columns, "x floor (quartiles)")
-	}
-	if counted {
-		columns = append(columns, "allocs", "B")
-	}
-	if timed {
-		columns = append(columns, "p50", "p99")
-	}
-	if held {
-		columns = append(columns, "goroutines", "heap")
-	}
-	fmt.Fprintf(w, "| %s |\n|---%s|\n", strings.Join(columns, " | "), strings.Repeat("|--:", len(columns)-1))
+	heads := has.heads()
+	fmt.Fprintf(w, "| %s |\n|---%s|\n", strings.Join(heads, " | "), strings.Repeat("|--:", len(heads)-1))
 	var notes []string
 	for _, row := range r.Rows {
 		name := row.Side
@@ -38,28 +27,52 @@ func writeTable(w *strings.Builder, r measure.Result) {
 			name += fmt.Sprintf(" (%d)", len(notes))
 		}
 		if row.Void != "" {
-			fmt.Fprintf(w, "| %s | void: %s%s |\n", name, cell(row.Void), strings.Repeat(" |", len(columns)-2))
+			fmt.Fprintf(w, "| %s | void: %s%s |\n", name, cell(row.Void), strings.Repeat(" |", len(heads)-2))
 			continue
 		}
-		cells := []string{name, duration(row.Time.Median), ratio(row.Ratio), duration(row.CPU)}
-		if r.Children {
-			cells = append(cells, ratio(row.CPURatio))
-		}
-		if counted {
-			cells = append(cells, fmt.Sprintf("%.1f", row.Allocs), fmt.Sprintf("%.0f", row.Bytes))
-		}
-		if timed {
-			cells = append(cells, duration(row.P50), duration(row.P99))
-		}
-		if held {
-			cells = append(cells, fmt.Sprintf("%.0f", row.Goroutines), size(row.Heap))
-		}
-		fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | "))
+		fmt.Fprintf(w, "| %s | %s |\n", name, strings.Join(has.cells(row), " | "))
 	}
 	for i, note := range notes {
 		fmt.Fprintf(w, "\n(%d) %s.\n", i+1, note)
 	}
 	w.WriteString("\n")
+}
+
+// columns says which of a table's columns there are, beside those that all have.
+type columns struct{ processes, memory, calls, held bool }
+
+func (c columns) heads() []string {
+	heads := []string{"", "time", "x floor (quartiles)", "CPU"}
+	if c.processes {
+		heads = append(heads, "x floor (quartiles)")
+	}
+	if c.memory {
+		heads = append(heads, "allocs", "B")
+	}
+	if c.calls {
+		heads = append(heads, "p50", "p99")
+	}
+	if c.held {
+		heads = append(heads, "goroutines", "heap")
+	}
+	return heads
+}
+
+func (c columns) cells(row measure.Row) []string {
+	cells := []string{duration(row.Time.Median), ratio(row.Ratio), duration(row.CPU)}
+	if c.processes {
+		cells = append(cells, ratio(row.CPURatio))
+	}
+	if c.memory {
+		cells = append(cells, fmt.Sprintf("%.1f", row.Allocs), fmt.Sprintf("%.0f", row.Bytes))
+	}
+	if c.calls {
+		cells = append(cells, duration(row.P50), duration(row.P99))
+	}
+	if c.held {
+		cells = append(cells, fmt.Sprintf("%.0f", row.Goroutines), size(row.Heap))
+	}
+	return cells
 }
 
 // cell is text that does not end its cell.

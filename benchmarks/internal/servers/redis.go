@@ -136,13 +136,12 @@ func (t *redisTarget) read(ctx context.Context, stream string, handle func([]byt
 	for {
 		read := t.client.B().Xreadgroup().Group("bare", "one").Count(64).Block(1000).Streams().Key(stream).Id(">").Build()
 		entries, err := t.client.Do(ctx, read).AsXRead()
-		if ctx.Err() != nil {
-			return nil
-		}
-		if rueidis.IsRedisNil(err) {
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // the end of the run
+		case rueidis.IsRedisNil(err):
 			continue // none within a second
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
 		ack := t.client.B().Xack().Key(stream).Group("bare").Id()

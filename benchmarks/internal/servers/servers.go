@@ -132,7 +132,8 @@ func connect(ctx context.Context, b *measure.Bench, e *broker.Engine) (*broker.E
 		defer cancel()
 		return e.Disconnect(ctx)
 	})
-	return e, e.Connect(ctx)
+	err := e.Connect(ctx)
+	return e, err
 }
 
 // candidates make the sides of a target.

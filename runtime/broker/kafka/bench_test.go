@@ -46,8 +46,10 @@ func TestAllocationsOnARealServer(t *testing.T) {
 	batch := make([]*broker.Record, batchSize)
 	for i := range batch {
 		batch[i] = &broker.Record{Key: "order-1", Body: make([]byte, 200), Header: []broker.Field{
-			{Name: "ce-id", Value: "0198c5f0-7d0c-7000-8000-000000000000"}, {Name: "ce-type", Value: "shop.orders.v1.OrderCreated"},
-			{Name: "ce-source", Value: "orders"}, {Name: "content-type", Value: "application/protobuf"},
+			{Name: "ce-id", Value: "0198c5f0-7d0c-7000-8000-000000000000"},
+			{Name: "ce-type", Value: "shop.orders.v1.OrderCreated"},
+			{Name: "ce-source", Value: "orders"},
+			{Name: "content-type", Value: "application/protobuf"},
 		}}
 	}
 	all := testing.AllocsPerRun(50, func() { must(t, firstOf(br.PublishRecords(t.Context(), topic, batch))) })
