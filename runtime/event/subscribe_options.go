@@ -41,7 +41,8 @@ func Broadcast() SubscribeOption {
 }
 
 // Concurrency lets n handlers run at once. Default 1. Events with the same key
-// never overlap and never reorder.
+// never overlap and never reorder. With JetStream, RabbitMQ and Redis n is also how
+// many events travel together: with 1 each costs a round trip to the server.
 func Concurrency(n int) SubscribeOption {
 	return subscribeOption(func(o *subscribeOptions) { o.maxInFlight = o.positive("concurrency", n) })
 }

@@ -30,7 +30,7 @@ func gomicroBroker(_ context.Context, b *measure.Bench) (measure.Side, error) {
 		return measure.Side{}, err
 	}
 	side := each("go-micro, memory broker", counter, func(_ context.Context, body []byte) error {
-		return memory.Publish("orders", &gomicro.Message{Header: headers(), Body: body})
+		return memory.Publish("orders", &gomicro.Message{Header: sample.HeaderMap(), Body: body})
 	})
 	side.Note = gomicroNote
 	return side, nil
@@ -55,7 +55,7 @@ func gomicroEvent(ctx context.Context, b *measure.Bench) (measure.Side, error) {
 		Name: "go-micro, event", Note: gomicroNote, Delivered: counter.Wait,
 		All: func(_ context.Context, n int) error {
 			for range n {
-				if err := out.Publish(metadata.NewContext(ctx, headers()), e); err != nil {
+				if err := out.Publish(metadata.NewContext(ctx, sample.HeaderMap()), e); err != nil {
 					return err
 				}
 			}

@@ -78,7 +78,7 @@ func goCloud(ctx context.Context, b *measure.Bench) (measure.Side, error) {
 		return errors.Join(subscription.Shutdown(context.Background()), topic.Shutdown(context.Background()))
 	})
 	side := each("gocloud.dev mempubsub", counter, func(ctx context.Context, body []byte) error {
-		return topic.Send(ctx, &pubsub.Message{Body: body, Metadata: headers()})
+		return topic.Send(ctx, &pubsub.Message{Body: body, Metadata: sample.HeaderMap()})
 	})
 	side.Note = "Send waits for its batch, and the subscription polls"
 	side.Least = 2000

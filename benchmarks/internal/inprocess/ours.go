@@ -57,20 +57,8 @@ func raw(ctx context.Context, b *measure.Bench) (measure.Side, error) {
 		return measure.Side{}, err
 	}
 	side := each("micro-event, Broker only", counter, func(ctx context.Context, body []byte) error {
-		m := broker.Message{Key: sample.Key, Header: headers(), Body: body}
+		m := broker.Message{Key: sample.Key, Header: sample.HeaderMap(), Body: body}
 		return memory.Publish(ctx, "orders", &m)
 	})
 	return side, nil
 }
-
-// headers returns a new map for each message, as publishers need one.
-func headers() map[string]string {
-	h := make(map[string]string, 8)
-	for _, a := range all {
-		h[a.Name] = a.Value
-	}
-	return h
-}
-
-// all is read only.
-var all = sample.Headers()

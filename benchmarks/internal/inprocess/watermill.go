@@ -40,7 +40,7 @@ func watermillChannel(ctx context.Context, b *measure.Bench) (measure.Side, erro
 	}()
 	side := each("Watermill gochannel", counter, func(_ context.Context, body []byte) error {
 		m := message.NewMessage(watermill.NewUUID(), body)
-		m.Metadata = headers()
+		m.Metadata = sample.HeaderMap()
 		return pubsub.Publish("orders", m)
 	})
 	side.Note = "waits for the handler, which keeps the order"
@@ -71,7 +71,7 @@ func watermillCQRS(ctx context.Context, b *measure.Bench) (measure.Side, error) 
 	bus, err := cqrs.NewEventBusWithConfig(pubsub, cqrs.EventBusConfig{
 		GeneratePublishTopic: func(p cqrs.GenerateEventPublishTopicParams) (string, error) { return p.EventName, nil },
 		OnPublish: func(p cqrs.OnEventSendParams) error {
-			for name, value := range headers() {
+			for name, value := range sample.HeaderMap() {
 				p.Message.Metadata.Set(name, value)
 			}
 			return nil

@@ -22,18 +22,6 @@ import (
 	"github.com/micro-event/micro-event/benchmarks/internal/sample"
 )
 
-// headers returns a new map for each message, as publishers need one.
-func headers() map[string]string {
-	h := make(map[string]string, 8)
-	for _, a := range all {
-		h[a.Name] = a.Value
-	}
-	return h
-}
-
-// all is read only.
-var all = sample.Headers()
-
 func watermillHTTP(ctx context.Context, b *measure.Bench) (measure.Side, error) {
 	counter := measure.NewCounter()
 	config := watermillhttp.SubscriberConfig{Router: chi.NewRouter(), UnmarshalMessageFunc: watermillhttp.DefaultUnmarshalMessageFunc}
@@ -71,7 +59,7 @@ func watermillHTTP(ctx context.Context, b *measure.Bench) (measure.Side, error) 
 			return err
 		}
 		m := message.NewMessage(watermill.NewUUID(), body)
-		m.Metadata = headers()
+		m.Metadata = sample.HeaderMap()
 		return publisher.Publish(url+"/orders", m)
 	}}, nil
 }
@@ -139,8 +127,8 @@ func connectUnary(ctx context.Context, b *measure.Bench) (measure.Side, error) {
 	caller := connect.NewClient[ordersv1.OrderCreated, emptypb.Empty](client(b), url+procedure)
 	return measure.Side{Name: "connect, unary", Delivered: counter.Wait, Each: func(ctx context.Context) error {
 		request := connect.NewRequest(order())
-		for _, a := range all[:4] {
-			request.Header().Set(a.Name, a.Value)
+		for _, a := range sample.Attributes() {
+			request.Header().Set("ce-"+a.Name, a.Value)
 		}
 		_, err := caller.CallUnary(ctx, request)
 		return err
@@ -165,6 +153,6 @@ func gomicroHTTP(_ context.Context, b *measure.Bench) (measure.Side, error) {
 		if err != nil {
 			return err
 		}
-		return publisher.Publish("orders", &gomicro.Message{Header: headers(), Body: body})
+		return publisher.Publish("orders", &gomicro.Message{Header: sample.HeaderMap(), Body: body})
 	}}, nil
 }

@@ -77,6 +77,19 @@ func Headers() []Attribute {
 	return append(all, Attribute{"channel", "CHANNEL_WEB"}, Attribute{"content-type", ContentType}, Attribute{"tenant", "acme"})
 }
 
+// HeaderMap returns them as a new map, which publishers of most libraries need for each
+// message.
+func HeaderMap() map[string]string {
+	h := make(map[string]string, len(headers))
+	for _, a := range headers {
+		h[a.Name] = a.Value
+	}
+	return h
+}
+
+// headers are read only.
+var headers = Headers()
+
 // Record is the event as the brokers of this repository take it.
 func Record() *broker.Record {
 	r := &broker.Record{Key: Key, Body: Body()}
