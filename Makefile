@@ -31,7 +31,10 @@ demo: ## generate from examples/proto and run examples/quickstart and examples/h
 test: ## run all tests
 	$(call each,go test $(TESTFLAGS) ./...)
 
+# benchmarks imports all that it compares, and building that once more for the race
+# detector takes minutes.
 .PHONY: race
+race: MODULES := $(filter-out benchmarks,$(MODULES))
 race: ## run the tests under the race detector
 	$(call each,go test -race ./...)
 
