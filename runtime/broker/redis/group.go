@@ -40,7 +40,10 @@ func (s *session) createGroup(ctx context.Context, stream, group, from string) e
 	})
 }
 
-// persist repeats a command that may be repeated, as long as the server is away.
+// persist repeats a command that may be repeated, as long as the server is away. All
+// commands that want a connection at the same time share one attempt to get it, which
+// ends with the context of whichever came first: a dial that was cancelled is not the
+// end of this caller's time.
 func (s *session) persist(ctx context.Context, command func() error) error {
 	for attempt := 0; ; attempt++ {
 		if err := s.link.await(ctx); err != nil {
@@ -49,7 +52,7 @@ func (s *session) persist(ctx context.Context, command func() error) error {
 		err := command()
 		s.link.doubt(err)
 		answer, answered := rueidis.IsRedisErr(err)
-		if err == nil || ctx.Err() != nil || answered && !isNotNow(answer) || !answered && !unreachable(err) {
+		if err == nil || ctx.Err() != nil || answered && !isNotNow(answer) || !answered && !unreachable(err) && !unsent(err) {
 			return err
 		}
 		if ended := s.link.pause(ctx, min(highestWait, lowestWait<<min(attempt, 10))); ended != nil {

@@ -212,12 +212,12 @@ func (s *source) Close(ctx context.Context) error {
 		return nil // others take over what is left after the ack wait
 	}
 	err := s.flush(ctx)
-	if s.own {
-		err = errors.Join(err, scriptError(s.run(ctx, removeScript)))
-	} else {
-		err = errors.Join(err, scriptError(s.run(ctx, leaveScript, strconv.Itoa(releasedMs))))
-	}
-	err = errors.Join(err, s.tidy(ctx))
+	err = errors.Join(err, s.persist(ctx, func() error {
+		if s.own {
+			return scriptError(s.run(ctx, removeScript))
+		}
+		return scriptError(s.run(ctx, leaveScript, strconv.Itoa(releasedMs)))
+	}), s.tidy(ctx))
 	if unreachable(err) || ctx.Err() != nil || isNoGroup(err) || errors.Is(err, rueidis.ErrClosing) {
 		return nil // as above
 	}
