@@ -10,10 +10,10 @@ import (
 	"runtime"
 
 	"github.com/micro-event/micro-event/runtime/broker"
-	httpbroker "github.com/micro-event/micro-event/runtime/broker/http"
 	memorybroker "github.com/micro-event/micro-event/runtime/broker/memory"
 
 	"github.com/micro-event/micro-event/benchmarks/internal/measure"
+	"github.com/micro-event/micro-event/benchmarks/internal/overhttp"
 )
 
 // What the results are filed under: what is counted, and what is weighed.
@@ -33,13 +33,13 @@ type series struct {
 // all of them; those over HTTP have fewer points, for each takes longer.
 var all = []series{
 	{Counts, "topics, memory", []int{1, 10, 100, 1000, 10_000}, 1, topics(inProcess)},
-	{Counts, "topics, HTTP, 16 callers", []int{1, 10, 100, 1000}, 16, topics(overHTTP)},
+	{Counts, "topics, HTTP, 16 callers", []int{1, 10, 100, 1000}, 16, topics(overhttp.Pair)},
 	{Counts, "subscribers of a topic, memory (per delivery)", []int{1, 10, 100, 1000}, 1, subscribers(inProcess)},
-	{Counts, "subscribers of a topic, HTTP (per delivery)", []int{1, 10, 100}, 1, subscribers(overHTTP)},
+	{Counts, "subscribers of a topic, HTTP (per delivery)", []int{1, 10, 100}, 1, subscribers(overhttp.Pair)},
 	{Counts, "keys in flight, memory", []int{1, 10, 100, 1000}, 1, keys(inProcess)},
-	{Counts, "keys in flight, HTTP, 64 callers", []int{1, 10, 100, 1000}, 64, keys(overHTTP)},
+	{Counts, "keys in flight, HTTP, 64 callers", []int{1, 10, 100, 1000}, 64, keys(overhttp.Pair)},
 	{Sizes, "memory", weights, 1, body(inProcess)},
-	{Sizes, "HTTP", weights, 1, body(overHTTP)},
+	{Sizes, "HTTP", weights, 1, body(overhttp.Pair)},
 	{Sizes, "net/http, one POST each", weights, 1, bare},
 }
 
@@ -89,22 +89,8 @@ func held() holding {
 type transport func(ctx context.Context, b *measure.Bench) (publisher, subscriber *broker.Engine, err error)
 
 func inProcess(ctx context.Context, b *measure.Bench) (publisher, subscriber *broker.Engine, err error) {
-	e := memorybroker.New(quiet())
+	e := memorybroker.New(broker.WithLogger(slog.New(slog.DiscardHandler)))
 	b.Cleanup(func() error { return e.Disconnect(context.Background()) })
 	err = e.Connect(ctx)
 	return e, e, err
 }
-
-func overHTTP(ctx context.Context, b *measure.Bench) (publisher, subscriber *broker.Engine, err error) {
-	registry := httpbroker.WithRegistry(httpbroker.NewMemoryRegistry())
-	publisher, subscriber = httpbroker.New(registry, quiet()), httpbroker.New(registry, quiet())
-	for _, e := range []*broker.Engine{subscriber, publisher} {
-		if err := e.Connect(ctx); err != nil {
-			return nil, nil, err
-		}
-		b.Cleanup(func() error { return e.Disconnect(context.Background()) })
-	}
-	return publisher, subscriber, nil
-}
-
-func quiet() broker.Option { return broker.WithLogger(slog.New(slog.DiscardHandler)) }

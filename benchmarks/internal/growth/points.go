@@ -3,16 +3,17 @@ package growth
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 
 	"github.com/micro-event/micro-event/runtime/broker"
 
 	"github.com/micro-event/micro-event/benchmarks/internal/measure"
+	"github.com/micro-event/micro-event/benchmarks/internal/overhttp"
 	"github.com/micro-event/micro-event/benchmarks/internal/sample"
 )
 
@@ -61,12 +62,7 @@ func keyless() *broker.Record {
 	r := sample.Record()
 	r.Key = ""
 	// Without an id it is not looked for among those that came before.
-	for i, f := range r.Header {
-		if f.Name == "ce-id" {
-			r.Header = append(r.Header[:i:i], r.Header[i+1:]...)
-			break
-		}
-	}
+	r.Header = slices.DeleteFunc(r.Header, func(f broker.Field) bool { return f.Name == "ce-id" })
 	return r
 }
 
@@ -159,18 +155,6 @@ func bare(_ context.Context, b *measure.Bench, n int) (measure.Side, error) {
 	})
 	data := bytes.Repeat([]byte("x"), n)
 	return measure.Side{Most: inFlight / n, Delivered: counter.Wait, Each: func(ctx context.Context) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, bytes.NewReader(data))
-		if err != nil {
-			return err
-		}
-		response, err := client.Do(request)
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(io.Discard, response.Body)
-		if response.StatusCode != http.StatusOK {
-			err = errors.Join(err, errors.New(response.Status))
-		}
-		return errors.Join(err, response.Body.Close())
+		return overhttp.Post(ctx, client, server.URL, data)
 	}}, nil
 }

@@ -32,13 +32,8 @@ func cloudEvents(ctx context.Context, b *measure.Bench) (measure.Side, error) {
 		return <-ended
 	})
 	side := each("CloudEvents SDK", counter, func(ctx context.Context, body []byte) error {
-		e := cloudevents.NewEvent()
-		e.SetType("shop.orders.v1.OrderCreated")
-		e.SetSource("shop/orders")
-		e.SetTime(time.Now())
-		e.SetExtension("tenant", "acme")
-		e.SetExtension("channel", "CHANNEL_WEB")
-		if err := e.SetData(sample.ContentType, body); err != nil {
+		e, err := sample.CloudEvent(body)
+		if err != nil {
 			return err
 		}
 		if err := sdk.Send(ctx, e); cloudevents.IsUndelivered(err) {

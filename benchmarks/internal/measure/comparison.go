@@ -53,11 +53,18 @@ type Comparison struct {
 	Children bool
 	// Cold leaves out the warm-up: a turn is as many messages as its side has at least.
 	Cold bool
-	// Rounds and Turn override what the [Bench] says; zero does not.
+	// Rounds overrides what the [Bench] says; zero does not.
 	Rounds int
-	Turn   time.Duration
 	// Sides are compared; the first is the floor.
 	Sides []Side
+}
+
+// NameOfCallers is the name of a comparison that differs from others in its callers.
+func NameOfCallers(n int) string {
+	if n == 1 {
+		return "1 caller"
+	}
+	return fmt.Sprintf("%d callers", n)
 }
 
 // Moment is when a turn ends.
@@ -110,13 +117,10 @@ func (b *Bench) Compare(ctx context.Context, c Comparison) error {
 	if c.Rounds == 0 {
 		c.Rounds = b.Rounds
 	}
-	if c.Turn == 0 {
-		c.Turn = b.Turn
-	}
 	began := time.Now()
 	players := make([]*player, len(c.Sides))
 	for i := range c.Sides {
-		players[i] = newPlayer(&c, &c.Sides[i])
+		players[i] = newPlayer(&c, &c.Sides[i], b.Turn)
 		if !c.Cold {
 			players[i].warmUp(ctx)
 		}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"math"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,16 +65,22 @@ func TestTurnsAlternate(t *testing.T) {
 // TestCallersShareATurn: as many run at the same time, and a unit is not split.
 func TestCallersShareATurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var running, most atomic.Int64
+		var mu sync.Mutex
+		running, most := 0, 0
 		side := measure.Side{Unit: 7, Least: 100, Each: func(context.Context) error {
-			most.Store(max(most.Load(), running.Add(1)))
+			mu.Lock()
+			running++
+			most = max(most, running)
+			mu.Unlock()
 			time.Sleep(time.Millisecond)
-			running.Add(-1)
+			mu.Lock()
+			running--
+			mu.Unlock()
 			return nil
 		}}
 		row := compare(t, measure.Comparison{Callers: 4, Rounds: 1, Cold: true, Sides: []measure.Side{side}})[0]
-		if most.Load() != 4 || row.Sent != 84 {
-			t.Errorf("%d callers at the same time and %d messages, want 4 and 84", most.Load(), row.Sent)
+		if most != 4 || row.Sent != 84 {
+			t.Errorf("%d callers at the same time and %d messages, want 4 and 84", most, row.Sent)
 		}
 	})
 }
@@ -94,6 +100,12 @@ func TestVoid(t *testing.T) {
 			rows := compare(t, measure.Comparison{Sides: []measure.Side{fine, side}})
 			if !strings.Contains(rows[1].Void, name) || rows[1].Time.Median != 0 {
 				t.Errorf("got %+v, want it void: %s", rows[1], name)
+			}
+			if err := (&measure.Result{Rows: rows}).Err(); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s: the error of the result is %v", name, err)
+			}
+			if err := (&measure.Result{Rows: rows}).Err(side.Name); err != nil {
+				t.Errorf("%s: got %v of a side that may lose messages", name, err)
 			}
 			if rows[0].Void != "" || rows[0].Time.Median == 0 {
 				t.Errorf("%s: the floor: %+v, want its figures", name, rows[0])

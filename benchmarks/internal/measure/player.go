@@ -11,7 +11,8 @@ import (
 type player struct {
 	c     *Comparison
 	side  *Side
-	batch int // messages of a turn
+	long  time.Duration // a turn is about so long
+	batch int           // messages of a turn
 
 	turns     []sample
 	latencies []time.Duration // of all turns
@@ -22,8 +23,8 @@ type player struct {
 // sample is what one turn cost, per message.
 type sample struct{ time, cpu, allocs, bytes float64 }
 
-func newPlayer(c *Comparison, s *Side) *player {
-	p := &player{c: c, side: s}
+func newPlayer(c *Comparison, s *Side, long time.Duration) *player {
+	p := &player{c: c, side: s, long: long}
 	p.grow(1)
 	return p
 }
@@ -38,8 +39,8 @@ func (p *player) warmUp(ctx context.Context) {
 			return
 		}
 		took := time.Duration(p.turns[len(p.turns)-1].time * float64(p.batch))
-		p.grow(min(10, float64(p.c.Turn)/float64(max(took, 1))))
-		if took >= p.c.Turn/2 {
+		p.grow(min(10, float64(p.long)/float64(max(took, 1))))
+		if took >= p.long/2 {
 			break
 		}
 	}

@@ -1,6 +1,8 @@
 package measure
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -14,6 +16,18 @@ type Result struct {
 	Rounds   int    `json:"rounds"`
 	Children bool   `json:"children,omitempty"` // CPU is theirs
 	Rows     []Row  `json:"rows"`               // the first is the floor
+}
+
+// Err is an error for each row that is void or has sent nothing, but those of the sides
+// that may lose messages.
+func (r *Result) Err(mayLose ...string) error {
+	var errs []error
+	for _, row := range r.Rows {
+		if (row.Void != "" || row.Sent == 0) && !slices.Contains(mayLose, row.Side) {
+			errs = append(errs, fmt.Errorf("%s, %s: %s: void after %d messages: %s", r.Group, r.Name, row.Side, row.Sent, row.Void))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Row is what a side cost, per message.

@@ -37,12 +37,12 @@ func bare(ctx context.Context, b *measure.Bench) (measure.Side, error) {
 		if err != nil {
 			return err
 		}
-		return post(ctx, client, url, body)
+		return Post(ctx, client, url, body)
 	}}, nil
 }
 
-// post sends a body and wants 200.
-func post(ctx context.Context, client *http.Client, url string, body []byte) error {
+// Post sends a body, as every side of net/http does, and wants 200.
+func Post(ctx context.Context, client *http.Client, url string, body []byte) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return err

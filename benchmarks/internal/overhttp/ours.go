@@ -3,6 +3,7 @@ package overhttp
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strconv"
 	"sync/atomic"
 
@@ -17,10 +18,11 @@ import (
 	"github.com/micro-event/micro-event/benchmarks/internal/sample"
 )
 
-// pair returns a publisher and a subscriber that find each other, as two processes do.
-func pair(ctx context.Context, b *measure.Bench) (publisher, subscriber *broker.Engine, err error) {
-	registry := httpbroker.WithRegistry(httpbroker.NewMemoryRegistry())
-	publisher, subscriber = httpbroker.New(registry), httpbroker.New(registry)
+// Pair returns a publisher and a subscriber that find each other, as two processes do,
+// until the bench is closed.
+func Pair(ctx context.Context, b *measure.Bench) (publisher, subscriber *broker.Engine, err error) {
+	registry, quiet := httpbroker.WithRegistry(httpbroker.NewMemoryRegistry()), broker.WithLogger(slog.New(slog.DiscardHandler))
+	publisher, subscriber = httpbroker.New(registry, quiet), httpbroker.New(registry, quiet)
 	for _, e := range []*broker.Engine{subscriber, publisher} {
 		if err := e.Connect(ctx); err != nil {
 			return nil, nil, err
@@ -32,7 +34,7 @@ func pair(ctx context.Context, b *measure.Bench) (publisher, subscriber *broker.
 
 // typed goes through the generated functions.
 func typed(ctx context.Context, b *measure.Bench) (measure.Side, error) {
-	publisher, subscriber, err := pair(ctx, b)
+	publisher, subscriber, err := Pair(ctx, b)
 	if err != nil {
 		return measure.Side{}, err
 	}
@@ -52,7 +54,7 @@ func typed(ctx context.Context, b *measure.Bench) (measure.Side, error) {
 
 // records goes through the broker with the headers of an event.
 func records(ctx context.Context, b *measure.Bench) (measure.Side, error) {
-	publisher, subscriber, err := pair(ctx, b)
+	publisher, subscriber, err := Pair(ctx, b)
 	if err != nil {
 		return measure.Side{}, err
 	}

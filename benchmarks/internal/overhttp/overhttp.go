@@ -40,11 +40,7 @@ func Run(ctx context.Context, b *measure.Bench) error {
 		sides = append(sides, side)
 	}
 	for _, n := range callers {
-		name := fmt.Sprintf("%d callers", n)
-		if n == 1 {
-			name = "1 caller"
-		}
-		if err := b.Compare(ctx, measure.Comparison{Group: Group, Name: name, Callers: n, Sides: sides}); err != nil {
+		if err := b.Compare(ctx, measure.Comparison{Group: Group, Name: measure.NameOfCallers(n), Callers: n, Sides: sides}); err != nil {
 			return err
 		}
 	}

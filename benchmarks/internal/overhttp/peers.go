@@ -3,7 +3,6 @@ package overhttp
 import (
 	"context"
 	"errors"
-	"time"
 
 	"connectrpc.com/connect"
 	"github.com/ThreeDotsLabs/watermill"
@@ -97,13 +96,8 @@ func cloudEvents(ctx context.Context, b *measure.Bench) (measure.Side, error) {
 		if err != nil {
 			return err
 		}
-		e := cloudevents.NewEvent()
-		e.SetType("shop.orders.v1.OrderCreated")
-		e.SetSource("shop/orders")
-		e.SetTime(time.Now())
-		e.SetExtension("tenant", "acme")
-		e.SetExtension("channel", "CHANNEL_WEB")
-		if err := e.SetData(sample.ContentType, body); err != nil {
+		e, err := sample.CloudEvent(body)
+		if err != nil {
 			return err
 		}
 		if result := sdk.Send(ctx, e); !cloudevents.IsACK(result) {

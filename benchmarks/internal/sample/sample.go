@@ -5,7 +5,9 @@ package sample
 import (
 	"fmt"
 	"strings"
+	"time"
 
+	cloudevents "github.com/cloudevents/sdk-go/v2"
 	"google.golang.org/protobuf/proto"
 
 	ordersv1 "github.com/micro-event/micro-event/examples/gen/shop/orders/v1"
@@ -89,6 +91,17 @@ func HeaderMap() map[string]string {
 
 // headers are read only.
 var headers = Headers()
+
+// CloudEvent is an event with body and those headers that the SDK does not set, its id.
+func CloudEvent(body []byte) (cloudevents.Event, error) {
+	e := cloudevents.NewEvent()
+	e.SetType("shop.orders.v1.OrderCreated")
+	e.SetSource("shop/orders")
+	e.SetTime(time.Now())
+	e.SetExtension("tenant", "acme")
+	e.SetExtension("channel", "CHANNEL_WEB")
+	return e, e.SetData(ContentType, body)
+}
 
 // Record is the event as the brokers of this repository take it.
 func Record() *broker.Record {

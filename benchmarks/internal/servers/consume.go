@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -16,14 +15,12 @@ import (
 	"github.com/micro-event/micro-event/benchmarks/internal/measure"
 )
 
-const second = time.Second
-
 // streamer is a target whose bare client is measured as a consumer.
 type streamer interface {
 	target
 	batcher
 	// stream calls handle for each message of a topic, one after the other, and
-	// acknowledges those that it returns nil for, until the bench is closed.
+	// acknowledges it, until the bench is closed, which tells of what failed.
 	stream(ctx context.Context, b *measure.Bench, topic string, handle func(body []byte) error) error
 }
 

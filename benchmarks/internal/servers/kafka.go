@@ -3,7 +3,9 @@ package servers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/IBM/sarama"
 	"github.com/ThreeDotsLabs/watermill"
@@ -60,7 +62,10 @@ func (t *kafkaTarget) taken(ctx context.Context, topic string, _ int) (int, erro
 	if err := errors.Join(err, ends.Error()); err != nil {
 		return 0, err
 	}
-	end, _ := ends.Lookup(topic, 0)
+	end, ok := ends.Lookup(topic, 0)
+	if !ok {
+		return 0, fmt.Errorf("kafka does not tell the end of %q", topic)
+	}
 	n := end.Offset - t.seen[topic]
 	t.seen[topic] = end.Offset
 	return int(n), nil
@@ -123,7 +128,7 @@ func (t *kafkaTarget) watermill(b *measure.Bench, topic string) (func() error, e
 // does.
 func (t *kafkaTarget) stream(_ context.Context, b *measure.Bench, topic string, handle func([]byte) error) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(t.seeds()), kgo.ConsumeTopics(topic), kgo.ConsumerGroup(topic+".bare"),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AutoCommitMarks(), kgo.AutoCommitInterval(second))
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AutoCommitMarks(), kgo.AutoCommitInterval(time.Second))
 	if err != nil {
 		return err
 	}

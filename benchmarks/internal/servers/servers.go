@@ -10,7 +10,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -103,11 +102,7 @@ func compare(ctx context.Context, b *measure.Bench, group string, t target) erro
 		return err
 	}
 	for _, callers := range []int{1, 64} {
-		name := fmt.Sprintf("%d callers", callers)
-		if callers == 1 {
-			name = "1 caller"
-		}
-		if err := b.Compare(ctx, measure.Comparison{Group: group, Name: name, Callers: callers, Sides: single}); err != nil {
+		if err := b.Compare(ctx, measure.Comparison{Group: group, Name: measure.NameOfCallers(callers), Callers: callers, Sides: single}); err != nil {
 			return err
 		}
 	}
@@ -268,9 +263,7 @@ func watermillMessage() (*message.Message, error) {
 		return nil, err
 	}
 	m := message.NewMessage(watermill.NewUUID(), b)
-	for _, h := range headers {
-		m.Metadata.Set(h.Name, h.Value)
-	}
+	m.Metadata = sample.HeaderMap()
 	m.Metadata.Set("ce-specversion", "1.0")
 	return m, nil
 }
