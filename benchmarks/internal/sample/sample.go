@@ -100,7 +100,8 @@ func CloudEvent(body []byte) (cloudevents.Event, error) {
 	e.SetTime(time.Now())
 	e.SetExtension("tenant", "acme")
 	e.SetExtension("channel", "CHANNEL_WEB")
-	return e, e.SetData(ContentType, body)
+	err := e.SetData(ContentType, body)
+	return e, err
 }
 
 // Record is the event as the brokers of this repository take it.
