@@ -50,7 +50,8 @@ type Source interface {
 	Receive(ctx context.Context, buf []Raw) (int, error)
 
 	// Load decodes a delivery. It is called for each attempt and each dead letter,
-	// and may return the same record each time. An error makes the delivery poison;
+	// and may return the same record each time. Its body is valid until the delivery
+	// is settled; its strings and the list of its headers are for whoever keeps them. An error makes the delivery poison;
 	// the record then holds what could be read and goes to the dead letter.
 	Load(r *Raw) (Record, error)
 

@@ -52,8 +52,8 @@ func appendFields(fields []Field, h Header) []Field {
 	return fields
 }
 
-// RecordHandler is a [Handler] of records. The delivery is valid until it
-// returns; its strings and the record's body stay.
+// RecordHandler is a [Handler] of records. The delivery and the record's body are
+// valid until it returns; the strings and the list of headers stay.
 type RecordHandler func(ctx context.Context, d *RecordDelivery) error
 
 // RecordDelivery is a [Delivery] of a record.

@@ -17,7 +17,6 @@ type Event struct {
 	queue      string
 	attempt    int
 	headers    headers
-	inline     [8]broker.Field // for headers, if there are not more
 }
 
 // FromContext returns the event that the handler with this context handles, or
@@ -40,12 +39,9 @@ func recordDelivery(d *broker.Delivery) *broker.RecordDelivery {
 	return &broker.RecordDelivery{Topic: d.Topic, Record: r, Attempt: d.Attempt}
 }
 
-// newEventContext is NewContext for a record. The list of its headers is copied,
-// since it does not outlive the handler.
+// newEventContext is NewContext for a record.
 func newEventContext(ctx context.Context, d *broker.RecordDelivery, queue string) context.Context {
-	c := &eventContext{ctx, Event{topic: d.Topic, key: d.Record.Key, queue: queue, attempt: d.Attempt}}
-	c.event.headers = append(c.event.inline[:0], d.Record.Header...)
-	return c
+	return &eventContext{ctx, Event{d.Topic, d.Record.Key, queue, d.Attempt, d.Record.Header}}
 }
 
 // ID returns the id that the publisher gave to the event. With the source it

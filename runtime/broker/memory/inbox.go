@@ -37,7 +37,11 @@ func (b *inbox) append(r *broker.Record) {
 		e = new(entry)
 	}
 	e.sequence = b.sequence
-	e.record = broker.Record{Key: r.Key, Body: r.Body, Header: append(e.fields[:0], r.Header...)}
+	e.record = *r
+	if n := len(r.Body); 0 < n && n <= maxKeptBody {
+		e.body = append(e.body[:0], r.Body...)
+		e.record.Body = e.body
+	}
 	b.fresh.push(e)
 	b.call()
 }

@@ -22,11 +22,15 @@ type queue struct {
 	owners  owners
 }
 
-// entry is a message in one queue. It is used again when it is settled; only its
-// body may be referred to for longer.
+// maxKeptBody is the largest body whose buffer an entry keeps for the next
+// message, so that a queue of the default capacity keeps 1 MiB at most.
+const maxKeptBody = 1 << 10
+
+// entry is a message in one queue. It is used again when it is settled, and with
+// it the buffer of its body.
 type entry struct {
 	record     broker.Record
-	fields     [8]broker.Field // for the record's header, if it has not more
+	body       []byte // buffer for the record's
 	sequence   uint64
 	failures   int
 	deliveries int
@@ -135,7 +139,6 @@ func (q *queue) deliver(e *entry, s *source) broker.Raw {
 func (q *queue) settle(e *entry) {
 	q.mu.Lock()
 	q.release(e)
-	clear(e.record.Header)
 	e.record, e.failures, e.deliveries = broker.Record{}, 0, 0
 	q.used.push(e)
 	q.mu.Unlock()

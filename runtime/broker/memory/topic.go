@@ -23,13 +23,16 @@ type topic struct {
 
 // publication is a Publish that waits for room.
 type publication struct {
-	record broker.Record // its list is the caller's, who waits; its body is our own
+	record broker.Record // its body is the caller's, who waits, unless it is large
 	done   chan error    // has room for one
 }
 
 // publish enqueues r, or returns a publication to wait for.
 func (t *topic) publish(r *broker.Record, noWait bool) (*publication, error) {
-	kept := broker.Record{Key: r.Key, Header: r.Header, Body: bytes.Clone(r.Body)} // not while others wait for mu
+	kept := broker.Record{Key: r.Key, Header: slices.Clone(r.Header), Body: r.Body} // not while others wait for mu
+	if len(r.Body) > maxKeptBody {
+		kept.Body = bytes.Clone(r.Body)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -72,7 +75,8 @@ func (t *topic) hasRoom() bool {
 	return true
 }
 
-// enqueue puts r into every queue; they share the body.
+// enqueue puts r into every queue; they share the list of headers, and the body
+// if it is large.
 func (t *topic) enqueue(r *broker.Record) {
 	for _, q := range t.queues {
 		q.inbox.append(r)
