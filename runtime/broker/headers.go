@@ -67,21 +67,25 @@ func (f *Field) isPlain() bool {
 		isASCII(f.Name) && isASCII(f.Value)
 }
 
-// isASCII looks at eight bytes at a time, at the end at some of them again.
+// isASCII looks at eight or four bytes at a time, at the end at some of them again.
 func isASCII(s string) bool {
 	const high = 0x8080808080808080
-	if len(s) < 8 {
+	switch n := len(s); {
+	case n >= 8:
+		all := eight(s[n-8:])
+		for ; len(s) > 8; s = s[8:] {
+			all |= eight(s)
+		}
+		return all&high == 0
+	case n >= 4:
+		return (four(s)|four(s[n-4:]))&(high>>32) == 0
+	default:
 		var all byte
-		for i := range len(s) {
+		for i := range n {
 			all |= s[i]
 		}
 		return all < utf8.RuneSelf
 	}
-	all := eight(s[len(s)-8:])
-	for ; len(s) > 8; s = s[8:] {
-		all |= eight(s)
-	}
-	return all&high == 0
 }
 
 // eight returns the first eight bytes of s as a number. It compiles to one load.
@@ -89,6 +93,12 @@ func eight(s string) uint64 {
 	_ = s[7]
 	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+// four returns the first four bytes of s as a number. It compiles to one load.
+func four(s string) uint64 {
+	_ = s[3]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24
 }
 
 func headerFault(name, value string) string {
@@ -183,6 +193,9 @@ func cutEntry(packed []byte) (string, []byte, error) {
 }
 
 func (s HeaderSupport) carriesAll(header []Field) bool {
+	if s == HeadersExact && !mayHaveOwn(header) {
+		return true
+	}
 	for i := range header {
 		if !s.carries(&header[i]) {
 			return false

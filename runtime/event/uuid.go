@@ -20,11 +20,14 @@ func appendUUIDv7(b []byte, now time.Time) []byte {
 	binary.BigEndian.PutUint64(u[:], uint64(milli)<<16|0x7000|uint64(fraction))
 	binary.BigEndian.PutUint64(u[8:], rand.Uint64()&^(3<<62)|2<<62)
 	const digits = "0123456789abcdef"
+	text := [36]byte{8: '-', 13: '-', 18: '-', 23: '-'}
+	at := 0
 	for i, c := range u {
 		if i == 4 || i == 6 || i == 8 || i == 10 {
-			b = append(b, '-')
+			at++
 		}
-		b = append(b, digits[c>>4], digits[c&15])
+		text[at], text[at+1] = digits[c>>4], digits[c&15]
+		at += 2
 	}
-	return b
+	return append(b, text[:]...)
 }

@@ -16,9 +16,14 @@ type inbox struct {
 	settled  uint64    // how many of them were settled when last seen
 	idle     []*source // members that wait, the longest first
 
+	_          apart
 	settledNow atomic.Uint64
 	idlers     atomic.Int64 // len(idle); it grows only under the mutex of the queue, too
 }
+
+// apart keeps what publishers write and what members write on cache lines of
+// their own, so that the two sides do not wait for each other.
+type apart [64]byte
 
 // hasRoom reports whether fewer than capacity entries are not settled, those
 // that members hold included.

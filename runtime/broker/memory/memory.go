@@ -30,8 +30,7 @@ type Driver struct {
 	capacity int
 	closed   atomic.Bool
 
-	mu     sync.RWMutex
-	topics map[string]*topic
+	topics sync.Map // of *topic, by name
 }
 
 var (
@@ -41,7 +40,7 @@ var (
 
 // NewDriver returns a driver without queues.
 func NewDriver() *Driver {
-	return &Driver{capacity: DefaultCapacity, topics: make(map[string]*topic)}
+	return &Driver{capacity: DefaultCapacity}
 }
 
 // Configure implements [broker.Configurer].
@@ -114,26 +113,16 @@ func (d *Driver) Open(_ context.Context, spec broker.SourceSpec) (broker.Source,
 // Close implements [broker.Driver]. Queues and what they hold stay.
 func (d *Driver) Close(context.Context) error {
 	d.closed.Store(true)
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	for _, t := range d.topics {
-		t.failWaiting(broker.ErrClosed)
+	for _, t := range d.topics.Range {
+		t.(*topic).failWaiting(broker.ErrClosed) //nolint:forcetypeassert // the map holds nothing else
 	}
 	return nil
 }
 
 func (d *Driver) topic(name string) *topic {
-	d.mu.RLock()
-	t := d.topics[name]
-	d.mu.RUnlock()
-	if t != nil {
-		return t
+	t, ok := d.topics.Load(name)
+	if !ok {
+		t, _ = d.topics.LoadOrStore(name, &topic{driver: d, named: make(map[string]*queue)})
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if t = d.topics[name]; t == nil {
-		t = &topic{driver: d, named: make(map[string]*queue)}
-		d.topics[name] = t
-	}
-	return t
+	return t.(*topic) //nolint:forcetypeassert // the map holds nothing else
 }

@@ -12,6 +12,7 @@ import (
 type queue struct {
 	topic *topic
 	named bool
+	_     apart
 	inbox inbox
 
 	mu      sync.Mutex // taken before the mutex of the topic

@@ -18,6 +18,7 @@ type topic struct {
 	named   map[string]*queue
 	queues  []*queue // the named ones and those of single subscriptions
 	waiting []*publication
+	_       apart
 	crowded atomic.Bool // len(waiting) > 0
 }
 
