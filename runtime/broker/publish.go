@@ -102,8 +102,12 @@ func newOutgoing(m *Message) *outgoing {
 }
 
 func (out *outgoing) free() {
-	clear(out.record.Header)
-	out.record = Record{Header: out.record.Header}
+	header := out.record.Header
+	if out.record.taken {
+		header = make([]Field, 0, len(header))
+	}
+	clear(header)
+	out.record = Record{Header: header}
 	outgoings.Put(out)
 }
 

@@ -6,7 +6,8 @@ import "context"
 // far less than a map to make, to copy and to send.
 //
 // Whoever is given a record must not change what it refers to, neither the list
-// nor the body.
+// nor the body. Who publishes it uses both again, unless a driver took the list by
+// [Record.TakeHeader].
 type Record struct {
 	// Key, Body: see [Message].
 	Key  string
@@ -14,6 +15,8 @@ type Record struct {
 
 	// Header is in no particular order; each name stands once.
 	Header []Field
+
+	taken bool
 }
 
 // Field is one header.
@@ -28,6 +31,16 @@ func (r *Record) Get(name string) (string, bool) {
 	}
 	return "", false
 }
+
+// TakeHeader returns the list of headers to a driver that keeps it, for reading.
+// It spares a copy: whoever made the record makes another list for the next.
+func (r *Record) TakeHeader() []Field {
+	r.taken = true
+	return r.Header
+}
+
+// HeaderTaken reports whether somebody keeps the list of headers.
+func (r *Record) HeaderTaken() bool { return r.taken }
 
 // Message returns a copy that shares nothing with r.
 func (r *Record) Message() Message {

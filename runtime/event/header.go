@@ -115,10 +115,13 @@ func (h headers) has(name string) bool {
 func (h headers) get(name string) string {
 	found := -1
 	for i := range h {
-		switch {
-		case h[i].Name == name:
+		if len(h[i].Name) != len(name) {
+			continue
+		}
+		if h[i].Name == name {
 			return h[i].Value
-		case len(h[i].Name) == len(name) && strings.EqualFold(h[i].Name, name) && (found < 0 || h[i].Name < h[found].Name):
+		}
+		if strings.EqualFold(h[i].Name, name) && (found < 0 || h[i].Name < h[found].Name) {
 			found = i
 		}
 	}

@@ -40,15 +40,21 @@ type publication struct {
 }
 
 func newPublication() *publication {
-	p := &publication{headers: make(headers, places, 2*places)}
-	for place, name := range [places]string{
-		placeType: headerType, placeID: headerID, placeSource: headerSource,
-		placeContentType: headerContentType, placeTime: headerTime,
-	} {
-		p.headers[place].Name = name
-	}
+	p := &publication{headers: newHeaders(2 * places)}
 	p.fields.publication = p
 	return p
+}
+
+// newHeaders returns a list that has only the places of the attributes, and room
+// for n in all.
+func newHeaders(n int) headers { return append(make(headers, 0, n), attributes[:]...) }
+
+var attributes = [places]broker.Field{
+	placeType:        {Name: headerType},
+	placeID:          {Name: headerID},
+	placeSource:      {Name: headerSource},
+	placeContentType: {Name: headerContentType},
+	placeTime:        {Name: headerTime},
 }
 
 // stamp sets id and time; an empty id becomes a UUID. What it writes itself
@@ -74,9 +80,12 @@ func (p *publication) reset() bool {
 	if cap(p.headers) > maxPooledHeaders || cap(p.record.Body) > maxPooledBody {
 		return false
 	}
-	p.headers = p.headers[:places]
-	p.headers[placeID].Value = ""
-	p.record.Key = ""
-	p.record.Body = p.record.Body[:0]
+	if p.record.HeaderTaken() {
+		p.headers = newHeaders(len(p.headers))
+	} else {
+		p.headers = p.headers[:places]
+		p.headers[placeID].Value = ""
+	}
+	p.record = broker.Record{Body: p.record.Body[:0]}
 	return true
 }

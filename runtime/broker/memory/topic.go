@@ -30,9 +30,9 @@ type publication struct {
 
 // publish enqueues r, or returns a publication to wait for.
 func (t *topic) publish(r *broker.Record, noWait bool) (*publication, error) {
-	kept := broker.Record{Key: r.Key, Header: slices.Clone(r.Header), Body: r.Body} // not while others wait for mu
+	kept := broker.Record{Key: r.Key, Header: r.TakeHeader(), Body: r.Body}
 	if len(r.Body) > maxKeptBody {
-		kept.Body = bytes.Clone(r.Body)
+		kept.Body = bytes.Clone(r.Body) // not while others wait for mu
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
