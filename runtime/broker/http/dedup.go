@@ -4,9 +4,16 @@ import (
 	"hash/maphash"
 )
 
-// dedupGeneration is how many finished messages a generation of a table holds;
-// a table remembers the last one to two generations.
-const dedupGeneration = 1 << 16
+const (
+	// dedupGeneration is how many finished messages a generation of a table holds;
+	// a table remembers the last one to two generations.
+	dedupGeneration = 1 << 16
+
+	// sieveFrom is how many messages a generation has when it gets a sieve, and
+	// sieveBits how many bits that has for each message of a full one.
+	sieveFrom = 1 << 12
+	sieveBits = 16
+)
 
 // Names of the CloudEvents attributes that together identify an event.
 const (
@@ -55,31 +62,72 @@ func (h hasher) digest(m *message) uint64 {
 // of the source guards it.
 type dedup struct {
 	running map[identity]*delivery
-	done    map[identity]uint64 // digest
-	before  map[identity]uint64 // the generation before
+	done    generation
+	before  generation
 	limit   int
 }
 
 func newDedup(limit int) dedup {
-	return dedup{running: make(map[identity]*delivery), done: make(map[identity]uint64), limit: limit}
+	return dedup{running: make(map[identity]*delivery), done: generation{digests: make(map[identity]uint64)}, limit: limit}
 }
 
 // finished returns the digest of a message that was done.
 func (d *dedup) finished(id identity) (uint64, bool) {
-	if digest, ok := d.done[id]; ok {
+	if digest, ok := d.done.find(id); ok {
 		return digest, true
 	}
-	digest, ok := d.before[id]
-	return digest, ok
+	return d.before.find(id)
 }
 
 // finish moves a message from those that run to those that are done.
 func (d *dedup) finish(id identity, digest uint64) {
 	delete(d.running, id)
-	if len(d.done) >= d.limit {
-		d.before, d.done = d.done, make(map[identity]uint64, d.limit)
+	if len(d.done.digests) >= d.limit {
+		d.before, d.done = d.done, generation{digests: make(map[identity]uint64, d.limit)}
 	}
-	d.done[id] = digest
+	d.done.add(id, digest, d.limit)
+}
+
+// generation is a part of the messages that were done. A map of so many lies in no
+// cache, and most messages are new: a sieve, which does, tells nearly all of these
+// without a look into the map.
+type generation struct {
+	digests map[identity]uint64
+	sieve   []uint64 // of bits; nil while there are few messages
+}
+
+func (g *generation) find(id identity) (uint64, bool) {
+	if g.sieve != nil {
+		if word, bit := g.place(id); *word&bit == 0 {
+			return 0, false
+		}
+	}
+	digest, ok := g.digests[id]
+	return digest, ok
+}
+
+// add adds a message to a generation of limit messages.
+func (g *generation) add(id identity, digest uint64, limit int) {
+	g.digests[id] = digest
+	switch {
+	case g.sieve != nil:
+		g.mark(id)
+	case len(g.digests) == sieveFrom:
+		g.sieve = make([]uint64, (limit*sieveBits+63)/64)
+		for known := range g.digests {
+			g.mark(known)
+		}
+	}
+}
+
+func (g *generation) mark(id identity) {
+	word, bit := g.place(id)
+	*word |= bit
+}
+
+// place returns the bit of a message. An identity is a hash already.
+func (g *generation) place(id identity) (word *uint64, bit uint64) {
+	return &g.sieve[id[0]%uint64(len(g.sieve))], 1 << (id[1] % 64)
 }
 
 // forget removes a message that ran and was not done.

@@ -67,6 +67,22 @@ type frame struct {
 	topic, queue, instance string
 	level                  Level
 	messages               []message
+	fields                 []broker.Field // room for the headers of messages to come
+}
+
+// maxSpareFields is how much of that room is made at once at the most, for
+// messages that may have fewer headers than the first.
+const maxSpareFields = 64
+
+// list returns an empty list with room for n headers.
+func (f *frame) list(n int) []broker.Field {
+	if n > len(f.fields) {
+		left := cap(f.messages) - len(f.messages)
+		f.fields = make([]broker.Field, max(n, min(n*left, maxSpareFields)))
+	}
+	list := f.fields[:0:n]
+	f.fields = f.fields[n:]
+	return list
 }
 
 // message is a record with what identifies it. Its record shares the memory of
@@ -89,20 +105,17 @@ func appendMessage(b []byte, id string, r *broker.Record) []byte {
 	if len(r.Body) > 0 {
 		size += 1 + protowire.SizeBytes(len(r.Body))
 	}
-	b = protowire.AppendTag(b, frameMessages, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(size))
+	b = appendSize(b, frameMessages, size)
 	b = appendString(b, messageID, id)
 	b = appendString(b, messageKey, r.Key)
 	for i := range r.Header {
 		f := &r.Header[i]
-		b = protowire.AppendTag(b, messageHeader, protowire.BytesType)
-		b = protowire.AppendVarint(b, uint64(sizeField(f)))
+		b = appendSize(b, messageHeader, sizeField(f))
 		b = appendString(b, headerName, f.Name)
 		b = appendString(b, headerValue, f.Value)
 	}
 	if len(r.Body) > 0 {
-		b = protowire.AppendTag(b, messageBody, protowire.BytesType)
-		b = protowire.AppendBytes(b, r.Body)
+		b = append(appendSize(b, messageBody, len(r.Body)), r.Body...)
 	}
 	return b
 }
@@ -121,7 +134,16 @@ func appendString(b []byte, n protowire.Number, s string) []byte {
 	if s == "" {
 		return b
 	}
-	return protowire.AppendString(protowire.AppendTag(b, n, protowire.BytesType), s)
+	return append(appendSize(b, n, len(s)), s...)
+}
+
+// appendSize appends what stands before the bytes of a field with a number below
+// 16.
+func appendSize(b []byte, num protowire.Number, size int) []byte {
+	if size < 0x80 {
+		return append(b, byte(num)<<3|byte(protowire.BytesType), byte(size))
+	}
+	return protowire.AppendVarint(protowire.AppendTag(b, num, protowire.BytesType), uint64(size))
 }
 
 // appendFrameHead appends all of a frame but its messages.
@@ -186,7 +208,7 @@ func (f *frame) set(num protowire.Number, typ protowire.Type, value []byte, n ui
 	case frameInstance:
 		f.instance = string(value)
 	case frameMessages:
-		m, err := parseMessage(value)
+		m, err := parseMessage(value, f.list)
 		if err != nil {
 			return err
 		}

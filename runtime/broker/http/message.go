@@ -8,15 +8,15 @@ import (
 )
 
 // parseMessage reads a message. Its strings share one copy of all that lies
-// before the body.
-func parseMessage(b []byte) (message, error) {
+// before the body; list makes the list of its headers.
+func parseMessage(b []byte, list func(headers int) []broker.Field) (message, error) {
 	var m message
 	text, headers, err := messageText(b)
 	if err != nil {
 		return m, err
 	}
 	if headers > 0 {
-		m.record.Header = make([]broker.Field, 0, headers)
+		m.record.Header = list(headers)
 	}
 	total := 0
 	for at := 0; at < len(b); {

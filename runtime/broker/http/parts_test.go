@@ -144,7 +144,7 @@ func TestDedupIsBoundedAndKeepsWhatRuns(t *testing.T) {
 			}
 		}
 	}
-	if n := len(d.done) + len(d.before); n > 2*limit {
+	if n := len(d.done.digests) + len(d.before.digests); n > 2*limit {
 		t.Errorf("remembered: got %d, want at most %d", n, 2*limit)
 	}
 	if d.running[running] == nil || len(d.running) != 1 {

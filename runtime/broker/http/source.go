@@ -76,8 +76,10 @@ func (s *source) take(f *frame, a *answer, r *room) []result {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	full := false
+	all := make([]delivery, len(f.messages)) // they share the memory of the frame anyway
 	for i := range f.messages {
-		d := &delivery{message: f.messages[i], accepted: f.level == Accepted, room: r, timed: i == 0}
+		d := &all[i]
+		d.message, d.accepted, d.room, d.timed = f.messages[i], f.level == Accepted, r, i == 0
 		if d.identity, d.identified = hashes.identity(&d.message); d.identified {
 			d.digest = hashes.digest(&d.message)
 		}

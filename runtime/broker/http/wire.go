@@ -14,6 +14,11 @@ func (s span) of(text string) string { return text[s.from:s.to] }
 // cutField reads the field of b at a place. Fields that are not strings, bytes
 // or messages are returned as number 0, for all in a message are.
 func cutField(b []byte, at int) (protowire.Number, span, int, error) {
+	if at+2 <= len(b) && b[at]&7 == byte(protowire.BytesType) && 8 <= b[at] && b[at] < 0x80 && b[at+1] < 0x80 {
+		if from, end := at+2, at+2+int(b[at+1]); end <= len(b) { // as most are: number and size of one byte each
+			return protowire.Number(b[at] >> 3), span{from, end}, end, nil
+		}
+	}
 	num, typ, n := protowire.ConsumeTag(b[at:])
 	if n < 0 {
 		return 0, span{}, 0, wireError(n)
