@@ -67,22 +67,6 @@ type frame struct {
 	topic, queue, instance string
 	level                  Level
 	messages               []message
-	fields                 []broker.Field // room for the headers of messages to come
-}
-
-// maxSpareFields is how much of that room is made at once at the most, for
-// messages that may have fewer headers than the first.
-const maxSpareFields = 64
-
-// list returns an empty list with room for n headers.
-func (f *frame) list(n int) []broker.Field {
-	if n > len(f.fields) {
-		left := cap(f.messages) - len(f.messages)
-		f.fields = make([]broker.Field, max(n, min(n*left, maxSpareFields)))
-	}
-	list := f.fields[:0:n]
-	f.fields = f.fields[n:]
-	return list
 }
 
 // message is a record with what identifies it. Its record shares the memory of
@@ -160,12 +144,13 @@ func appendFrameHead(b []byte, f *frame) []byte {
 // parseFrame reads and checks a frame, which its records keep referring to.
 func parseFrame(b []byte) (*frame, error) {
 	f := new(frame)
+	p := parser{frame: f}
 	count, err := countMessages(b)
 	if err != nil {
 		return nil, err
 	}
 	f.messages = make([]message, 0, count)
-	if err := eachField(b, f.set); err != nil {
+	if err := eachField(b, p.set); err != nil {
 		return nil, err
 	}
 	if err := f.check(); err != nil {
@@ -190,7 +175,29 @@ func countMessages(b []byte) (int, error) {
 	return n, err
 }
 
-func (f *frame) set(num protowire.Number, typ protowire.Type, value []byte, n uint64) error {
+// parser fills a frame. The messages of one cut the lists of their headers from
+// common pieces.
+type parser struct {
+	*frame
+	fields []broker.Field // what is left of the last piece
+}
+
+// maxPiece is how large a piece is at the most, for messages that may have fewer
+// headers than the first.
+const maxPiece = 64
+
+// list returns an empty list with room for n headers.
+func (f *parser) list(n int) []broker.Field {
+	if n > len(f.fields) {
+		left := cap(f.messages) - len(f.messages)
+		f.fields = make([]broker.Field, max(n, min(n*left, maxPiece)))
+	}
+	list := f.fields[:0:n]
+	f.fields = f.fields[n:]
+	return list
+}
+
+func (f *parser) set(num protowire.Number, typ protowire.Type, value []byte, n uint64) error {
 	if typ == protowire.VarintType && num == frameLevel {
 		if n > uint64(Accepted) {
 			return fmt.Errorf("%w: unknown level", errFrame)

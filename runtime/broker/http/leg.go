@@ -49,13 +49,15 @@ func (l *leg) String() string {
 	return "subscriber at " + l.single.entry.Address
 }
 
-func (p *publisher) legs(t *topic, r *route, m *outgoing, deadline time.Time, o broker.PublishOptions) []*leg {
-	legs := make([]*leg, 0, len(r.queues)+len(r.single))
-	for i := range r.queues {
-		legs = append(legs, &leg{publisher: p, topic: t, queue: r.queues[i].queue, message: m, deadline: deadline, noWait: o.NoWait, route: r})
-	}
-	for _, ep := range r.single {
-		legs = append(legs, &leg{publisher: p, topic: t, single: ep, message: m, deadline: deadline, noWait: o.NoWait})
+func (p *publisher) legs(t *topic, r *route, m *outgoing, deadline time.Time, o broker.PublishOptions) []leg {
+	legs := make([]leg, len(r.queues)+len(r.single))
+	for i := range legs {
+		legs[i] = leg{publisher: p, topic: t, message: m, deadline: deadline, noWait: o.NoWait}
+		if i < len(r.queues) {
+			legs[i].queue, legs[i].route = r.queues[i].queue, r
+		} else {
+			legs[i].single = r.single[i-len(r.queues)]
+		}
 	}
 	return legs
 }

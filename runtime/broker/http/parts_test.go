@@ -156,6 +156,40 @@ func TestDedupIsBoundedAndKeepsWhatRuns(t *testing.T) {
 	}
 }
 
+// TestDedupKnowsAllThroughItsSieve: a generation that is large enough has one, and
+// forgets nothing for it.
+func TestDedupKnowsAllThroughItsSieve(t *testing.T) {
+	const limit = 2 * sieveFrom
+	d, h := newDedup(limit), newHasher()
+	id := func(i int) identity {
+		identity, _ := h.identity(&message{id: fmt.Sprint(i)})
+		return identity
+	}
+	for i := range limit + 1 {
+		d.finish(id(i), uint64(i))
+	}
+	if d.before.sieve == nil || d.done.sieve != nil {
+		t.Errorf("sieves: got %t and %t, want one of the full generation only", d.before.sieve != nil, d.done.sieve != nil)
+	}
+	for i := range limit + 1 {
+		if digest, ok := d.finished(id(i)); !ok || digest != uint64(i) {
+			t.Fatalf("message %d is forgotten", i)
+		}
+	}
+	passed := 0
+	for i := range limit {
+		if word, bit := d.before.place(id(-1 - i)); *word&bit != 0 {
+			passed++
+		}
+		if _, ok := d.finished(id(-1 - i)); ok {
+			t.Fatalf("a message that never came is known")
+		}
+	}
+	if passed > limit/8 {
+		t.Errorf("%d of %d new messages are looked for in the map", passed, limit)
+	}
+}
+
 func TestIdentities(t *testing.T) {
 	h := newHasher()
 	of := func(id string, header ...broker.Field) identity {

@@ -130,14 +130,14 @@ func eventID(r *broker.Record) string {
 }
 
 // fanOut runs legs at once and joins what became of them.
-func fanOut(ctx context.Context, legs []*leg) error {
+func fanOut(ctx context.Context, legs []leg) error {
 	slots := make(chan struct{}, maxFanOut)
 	var wg sync.WaitGroup
 	errs := make([]error, len(legs))
-	for i, l := range legs[1:] {
+	for i := range legs[1:] {
 		slots <- struct{}{}
 		wg.Go(func() {
-			errs[i+1] = l.run(ctx)
+			errs[i+1] = legs[i+1].run(ctx)
 			<-slots
 		})
 	}
@@ -148,7 +148,7 @@ func fanOut(ctx context.Context, legs []*leg) error {
 
 // joinLegs says what became of a message that was sent to several: it is not
 // delivered only when none can have it.
-func joinLegs(legs []*leg, errs []error) error {
+func joinLegs(legs []leg, errs []error) error {
 	var failures []error
 	reached, refused, uncertain := 0, 0, false
 	for i, err := range errs {
@@ -163,7 +163,7 @@ func joinLegs(legs []*leg, errs []error) error {
 		case legs[i].uncertain:
 			uncertain = true
 		}
-		failures = append(failures, fmt.Errorf("%s: %w", legs[i], err))
+		failures = append(failures, fmt.Errorf("%s: %w", &legs[i], err))
 	}
 	err := errors.Join(failures...)
 	switch {

@@ -79,12 +79,13 @@ func isDead(address string, err error) bool {
 
 // selfDelivery returns an error when a message would wait for the handler that
 // publishes it.
-func selfDelivery(ctx context.Context, legs []*leg) error {
+func selfDelivery(ctx context.Context, legs []leg) error {
 	src, ok := broker.HandlerSource(ctx).(*source)
 	if !ok || src.slots > 1 {
 		return nil
 	}
-	for _, l := range legs {
+	for i := range legs {
+		l := &legs[i]
 		if l.publisher.level == Handled && l.reaches(ctx, src) {
 			return fmt.Errorf("%s: %w", l, errSelf)
 		}
