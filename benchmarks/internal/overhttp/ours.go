@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strconv"
-	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
 
@@ -15,7 +13,6 @@ import (
 	"github.com/micro-event/micro-event/runtime/event"
 
 	"github.com/micro-event/micro-event/benchmarks/internal/measure"
-	"github.com/micro-event/micro-event/benchmarks/internal/sample"
 )
 
 // Pair returns a publisher and a subscriber that find each other, as two processes do,
@@ -65,16 +62,13 @@ func records(ctx context.Context, b *measure.Bench) (measure.Side, error) {
 	if err != nil {
 		return measure.Side{}, err
 	}
-	var last atomic.Int64
-	template := sample.Record().Header
+	events := newEvents()
 	return measure.Side{Name: "micro-event, Broker only", Delivered: counter.Wait, Each: func(ctx context.Context) error {
 		e := order()
 		body, err := proto.Marshal(e)
 		if err != nil {
 			return err
 		}
-		header := append(make([]broker.Field, 0, len(template)), template...)
-		header[0].Value = "0198c5f0-7d0c-7000-8000-" + strconv.FormatInt(1<<40+last.Add(1), 16)
-		return publisher.PublishRecord(ctx, "orders", &broker.Record{Key: e.GetOrderId(), Header: header, Body: body})
+		return publisher.PublishRecord(ctx, "orders", &broker.Record{Key: e.GetOrderId(), Header: events.header(), Body: body})
 	}}, nil
 }

@@ -27,8 +27,11 @@ var callers = []int{1, 8, 64}
 
 const most = 64 // callers, and connections of each client
 
-// Run compares them.
+// Run compares them, and what is left of them without encoding and decoding.
 func Run(ctx context.Context, b *measure.Bench) error {
+	if err := runBytes(ctx, b); err != nil {
+		return fmt.Errorf("overhttp: %w", err)
+	}
 	var sides []measure.Side
 	for _, open := range []func(context.Context, *measure.Bench) (measure.Side, error){
 		bare, rawTCP, records, typed, watermillHTTP, cloudEvents, connectUnary, gomicroHTTP,
