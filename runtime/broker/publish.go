@@ -34,7 +34,7 @@ func (e *Engine) PublishBatch(ctx context.Context, topic string, ms []*Message, 
 	rs := make([]*Record, len(ms))
 	for i, m := range ms {
 		if m != nil {
-			rs[i] = &Record{Key: m.Key, Body: m.Body, Header: appendFields(nil, m.Header)}
+			rs[i] = &Record{Key: m.Key, Body: m.Body, Header: appendFields(make([]Field, 0, len(m.Header)), m.Header)}
 		}
 	}
 	return e.publishBatch(ctx, topic, rs, NewPublishOptions(opts...))

@@ -97,3 +97,12 @@ func TestTheEndOfASessionOnARealServer(t *testing.T) {
 		t.Errorf("handled: got %q, want the message after", got)
 	}
 }
+
+// TestAllocationsOnARealServer holds the budget of a publish, the client's own
+// allocations included.
+func TestAllocationsOnARealServer(t *testing.T) {
+	single, batched := brokertest.PublishAllocations(t, connect(t, variable(t, serverVariable)), "mqttbroker.allocations")
+	if single > 60 || batched > 62 {
+		t.Errorf("a message allocates %v times, and in a batch %v, want at most 60 and 62", single, batched)
+	}
+}

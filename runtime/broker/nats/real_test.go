@@ -56,3 +56,12 @@ func TestFaultsOfARealServer(t *testing.T) {
 		}
 	}))
 }
+
+// TestAllocationsOnARealServer holds the budget of a publish, the client's own
+// allocations included.
+func TestAllocationsOnARealServer(t *testing.T) {
+	single, batched := brokertest.PublishAllocations(t, connect(t, variable(t, serverVariable)), "natsbroker.allocations")
+	if single > 13 || batched > 15 {
+		t.Errorf("a message allocates %v times, and in a batch %v, want at most 13 and 15", single, batched)
+	}
+}

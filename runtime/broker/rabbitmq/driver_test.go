@@ -10,6 +10,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/micro-event/micro-event/runtime/broker"
+	"github.com/micro-event/micro-event/runtime/broker/brokertest"
 	rabbitmqbroker "github.com/micro-event/micro-event/runtime/broker/rabbitmq"
 )
 
@@ -147,4 +148,13 @@ func TestARefusedMessageOnARealServer(t *testing.T) {
 		t.Errorf("made again: got %v, want %v", err, broker.ErrNoSubscribers)
 	}
 	must(t, channel.ExchangeDelete(exchange, false, false))
+}
+
+// TestAllocationsOnARealServer holds the budget of a publish, the client's own
+// allocations included.
+func TestAllocationsOnARealServer(t *testing.T) {
+	single, batched := brokertest.PublishAllocations(t, connect(t, variable(t, serverVariable)), "rabbitmqbroker.allocations")
+	if single > 105 || batched > 100 {
+		t.Errorf("a message allocates %v times, and in a batch %v, want at most 105 and 100", single, batched)
+	}
 }

@@ -40,3 +40,12 @@ func TestFaultsOfARealServer(t *testing.T) {
 		URL: variable(t, serverVariable), Open: openBroker, Restart: restart,
 	})
 }
+
+// TestAllocationsOnARealServer holds the budget of a publish, the client's own
+// allocations included, which for one message are 10 or, now and then, 30.
+func TestAllocationsOnARealServer(t *testing.T) {
+	single, batched := brokertest.PublishAllocations(t, connect(t, variable(t, serverVariable)), "redisbroker.allocations")
+	if single > 40 || batched > 14 {
+		t.Errorf("a message allocates %v times, and in a batch %v, want at most 40 and 14", single, batched)
+	}
+}
