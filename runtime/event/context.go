@@ -54,8 +54,13 @@ func (e *Event) ID() string { return e.either(headerID, microID) }
 // [AcceptRaw], and when go-micro did not send one.
 func (e *Event) Source() string { return e.either(headerSource, microSource) }
 
+// either returns the value of the header name, which is in lower case, or else that
+// of the other one.
 func (e *Event) either(name, other string) string {
-	if value := e.Header(name); value != "" {
+	if e == nil {
+		return ""
+	}
+	if value := e.headers.get(name); value != "" {
 		return value
 	}
 	return e.Header(other)

@@ -81,7 +81,7 @@ func (r *route) receiver(shared bool) broker.RecordHandler {
 		if err != nil {
 			return undecodable(d.Topic, err)
 		}
-		m := match.handler.message.New().Interface()
+		m := match.handler.newMessage()
 		if err := match.codec.readBody(match.body, m); err != nil {
 			return undecodable(d.Topic, err)
 		}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/micro-event/micro-event/runtime/broker"
 )
@@ -27,28 +27,34 @@ type Handler[T proto.Message] func(ctx context.Context, e T) error
 // that is handled there already are an error; the latter two are [ErrConflict].
 // When the server runs the error is [ErrServerStarted].
 func Subscribe[T proto.Message](s *Server, spec *Spec, h Handler[T], opts ...SubscribeOption) error {
-	var none T
+	message := reflect.TypeFor[T]()
 	switch {
 	case spec == nil:
 		return errors.New("event: subscribe: spec is nil")
 	case h == nil:
 		return fmt.Errorf("event: subscribe %s: handler is nil", spec.Type)
-	case any(none) == nil:
-		return fmt.Errorf("event: subscribe %s: the handler's event is an interface, not a message type", spec.Type)
+	case message.Kind() != reflect.Pointer:
+		return fmt.Errorf("event: subscribe %s: the handler's event is %s, not a message type", spec.Type, message)
 	}
 	call := func(ctx context.Context, m proto.Message) error { return h(ctx, m.(T)) }
-	return s.subscribe(spec, none.ProtoReflect().Type(), call, opts)
+	return s.subscribe(spec, message.Elem(), call, opts)
 }
 
 // handler handles the events of one spec.
 type handler struct {
 	spec    *Spec
-	message protoreflect.MessageType
-	call    HandleFunc // inside of the interceptors
+	message reflect.Type // below its pointer
+	call    HandleFunc   // inside of the interceptors
+}
+
+// newMessage returns an empty message. It is what the message's own type does, without
+// the way there and back.
+func (h *handler) newMessage() proto.Message {
+	return reflect.New(h.message).Interface().(proto.Message) //nolint:forcetypeassert // Subscribe takes nothing else
 }
 
 func (s *Server) subscribe(
-	spec *Spec, message protoreflect.MessageType, call HandleFunc, opts []SubscribeOption,
+	spec *Spec, message reflect.Type, call HandleFunc, opts []SubscribeOption,
 ) error {
 	s.lock <- struct{}{}
 	defer s.unlock()
