@@ -22,7 +22,8 @@ func New(opts ...broker.Option) *broker.Engine {
 type capacity int
 
 // Capacity sets how many messages each queue holds: waiting, running and parked
-// for a retry. Default [DefaultCapacity].
+// for a retry. What a queue once held it uses again, with bodies of up to 1 KiB.
+// Default [DefaultCapacity].
 func Capacity(n int) broker.Option { return broker.DriverOption(capacity(n)) }
 
 // Driver is the [broker.Driver] of this package, for those who wrap it.
