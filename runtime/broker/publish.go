@@ -91,23 +91,27 @@ func orNil(errs []error) []error {
 }
 
 // outgoing is the record of a message for the time of its Publish.
-type outgoing struct{ record Record }
+type outgoing struct {
+	record Record
+	taken  bool // a driver keeps the list of headers
+}
 
 var outgoings = sync.Pool{New: func() any { return new(outgoing) }}
 
 func newOutgoing(m *Message) *outgoing {
 	out := outgoings.Get().(*outgoing) //nolint:forcetypeassert // the pool holds nothing else
 	out.record = Record{Key: m.Key, Body: m.Body, Header: appendFields(out.record.Header[:0], m.Header)}
+	out.record.OfferHeader(&out.taken)
 	return out
 }
 
 func (out *outgoing) free() {
 	header := out.record.Header
-	if out.record.taken {
+	if out.taken {
 		header = make([]Field, 0, len(header))
 	}
 	clear(header)
-	out.record = Record{Header: header}
+	*out = outgoing{record: Record{Header: header}}
 	outgoings.Put(out)
 }
 

@@ -1,13 +1,15 @@
 package broker
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Record is a message as drivers carry it. Its header is a list, which costs
 // far less than a map to make, to copy and to send.
 //
 // Whoever is given a record must not change what it refers to, neither the list
-// nor the body. Who publishes it uses both again, unless a driver took the list by
-// [Record.TakeHeader].
+// nor the body.
 type Record struct {
 	// Key, Body: see [Message].
 	Key  string
@@ -16,7 +18,7 @@ type Record struct {
 	// Header is in no particular order; each name stands once.
 	Header []Field
 
-	taken bool
+	taken *bool // see OfferHeader
 }
 
 // Field is one header.
@@ -32,15 +34,20 @@ func (r *Record) Get(name string) (string, bool) {
 	return "", false
 }
 
-// TakeHeader returns the list of headers to a driver that keeps it, for reading.
-// It spares a copy: whoever made the record makes another list for the next.
+// OfferHeader lets a driver keep the list of headers of a record that is published.
+// Taken then becomes true before the publish returns, and the list must not be
+// changed any more.
+func (r *Record) OfferHeader(taken *bool) { r.taken = taken }
+
+// TakeHeader returns the list of headers for a driver to keep, and to read only: the
+// list itself if it was offered, else a copy.
 func (r *Record) TakeHeader() []Field {
-	r.taken = true
+	if r.taken == nil {
+		return slices.Clone(r.Header)
+	}
+	*r.taken = true
 	return r.Header
 }
-
-// HeaderTaken reports whether somebody keeps the list of headers.
-func (r *Record) HeaderTaken() bool { return r.taken }
 
 // Message returns a copy that shares nothing with r.
 func (r *Record) Message() Message {

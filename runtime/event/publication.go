@@ -26,8 +26,8 @@ const (
 )
 
 // publication is one event on its way to the broker. Publications are used
-// again, headers and body included, because a broker keeps nothing of what it
-// publishes.
+// again, body included, and headers too unless the broker took them: it keeps
+// nothing else of what it publishes.
 type publication struct {
 	topic   string
 	headers headers
@@ -35,6 +35,7 @@ type publication struct {
 	fields  Fields        // sets key and headers here
 	clock   clockFace
 	scratch [80]byte // id and time
+	taken   bool     // the broker keeps the headers
 
 	sequence uint64 // among the events of an AsyncClient
 }
@@ -42,6 +43,7 @@ type publication struct {
 func newPublication() *publication {
 	p := &publication{headers: newHeaders(2 * places)}
 	p.fields.publication = p
+	p.record.OfferHeader(&p.taken)
 	return p
 }
 
@@ -80,12 +82,14 @@ func (p *publication) reset() bool {
 	if cap(p.headers) > maxPooledHeaders || cap(p.record.Body) > maxPooledBody {
 		return false
 	}
-	if p.record.HeaderTaken() {
+	if p.taken {
 		p.headers = newHeaders(len(p.headers))
+		p.taken = false
 	} else {
 		p.headers = p.headers[:places]
 		p.headers[placeID].Value = ""
 	}
-	p.record = broker.Record{Body: p.record.Body[:0]}
+	p.record.Key = ""
+	p.record.Body = p.record.Body[:0]
 	return true
 }
