@@ -42,14 +42,9 @@ func (p *publisher) flush(ctx context.Context) error {
 }
 
 func (p *publisher) allQueues() []*queue {
-	p.mu.Lock()
-	topics := make([]*topic, 0, len(p.topics))
-	for _, t := range p.topics {
-		topics = append(topics, t)
-	}
-	p.mu.Unlock()
 	var queues []*queue
-	for _, t := range topics {
+	for _, known := range p.topics.Range {
+		t := known.(*topic) //nolint:forcetypeassert // it holds nothing else
 		t.mu.Lock()
 		for _, q := range t.queues {
 			queues = append(queues, q)

@@ -35,9 +35,9 @@ type publisher struct {
 	backlogs allowance      // messages in the backlogs
 	ids      ids
 	budget   budget
+	topics   sync.Map // of *topic, by name
 
 	mu     sync.Mutex
-	topics map[string]*topic
 	conns  map[net.Conn]struct{}
 	ending bool
 }
@@ -52,7 +52,6 @@ func newPublisher(d *Driver, r Registry) *publisher {
 		waiting:  allowance{messages: d.options.backlog, bytes: d.options.backlogBytes},
 		backlogs: allowance{messages: d.options.backlog, bytes: d.options.backlogBytes},
 		ids:      newIDs(),
-		topics:   make(map[string]*topic),
 		conns:    make(map[net.Conn]struct{}),
 	}
 	p.life, p.end = context.WithCancel(context.Background())

@@ -69,20 +69,17 @@ func (p *publisher) route(ctx context.Context, name string) (*topic, *route, err
 }
 
 func (p *publisher) knows(name string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.topics[name] != nil
+	_, ok := p.topics.Load(name)
+	return ok
 }
 
 func (p *publisher) topic(name string) *topic {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	t := p.topics[name]
-	if t == nil {
-		t = &topic{publisher: p, name: name, queues: make(map[string]*queue), watching: make(map[*View]chan struct{})}
-		p.topics[name] = t
+	t, ok := p.topics.Load(name)
+	if !ok {
+		t, _ = p.topics.LoadOrStore(name,
+			&topic{publisher: p, name: name, queues: make(map[string]*queue), watching: make(map[*View]chan struct{})})
 	}
-	return t
+	return t.(*topic) //nolint:forcetypeassert // it holds nothing else
 }
 
 // routeOf returns the route of a view.
