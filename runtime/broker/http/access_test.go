@@ -247,19 +247,26 @@ func frameWith(topic, queue, instance, id, tenant, body string) string {
 	return string(field(b, 5, string(message)))
 }
 
-// statusOf returns the status of the only result in an answer.
+// statusOf returns the status of the last result in the answer for one message: others,
+// which say 202, come before it where the handler takes its time.
 func statusOf(answer []byte) uint64 {
-	payload, _ := protowire.ConsumeBytes(answer)
-	for len(payload) > 0 {
-		number, kind, n := protowire.ConsumeTag(payload)
-		if number == 2 {
-			status, _ := protowire.ConsumeVarint(payload[n:])
-			return status
+	var last uint64
+	for len(answer) > 0 {
+		payload, size := protowire.ConsumeBytes(answer)
+		if size < 0 {
+			return 0
 		}
-		payload = payload[n:]
-		payload = payload[protowire.ConsumeFieldValue(number, kind, payload):]
+		answer = answer[size:]
+		for len(payload) > 0 {
+			number, kind, n := protowire.ConsumeTag(payload)
+			if number == 2 {
+				last, _ = protowire.ConsumeVarint(payload[n:])
+			}
+			payload = payload[n:]
+			payload = payload[protowire.ConsumeFieldValue(number, kind, payload):]
+		}
 	}
-	return 0
+	return last
 }
 
 // clientOf keeps connections.
