@@ -69,9 +69,9 @@ const (
 		"Without that it is below one, the client's own included: `TestAllocationsOnARealServer` in runtime/broker/kafka holds it there."
 	whyHTTP1 = "One event at a time is one request at a time, with headers that the bare POST does not send: the two are the " +
 		"same within the quartiles."
-	whyHTTP = "The CPU of an event is a seventh of a POST's; what is missing is the other core. CPU divided by time, in the table below, says how many were " +
-		"busy: both with the bare POST, about one and a half with ours, whose publishers and handlers wait for each other's request more than 64 independent " +
-		"ones do. A part of that is the system's: with `perf sched record` on `go test -c ./runtime/broker/http` and `-test.bench Conformance/64_publishers/200B` " +
+	whyHTTP = "With 8 callers the CPU of an event is a third of a POST's, with 64 a seventh; what is missing is the other core. CPU divided by time, in the table " +
+		"below, says how many were busy: most of both with the bare POST, one to one and a half with ours, whose publishers and handlers wait for each other's " +
+		"request more than independent ones do. A part of that is the system's: with `perf sched record` on `go test -c ./runtime/broker/http` and `-test.bench Conformance/64_publishers/200B` " +
 		"threads that could run wait for a core for a tenth of the time, up to 4 ms at once, which is also where p99 comes from. " +
 		"`go test ./runtime/broker/http -run '^$' -bench Pairs -benchtime 2s -count 5` has the same pair with ids made by the caller."
 	whyTyped = "Both sides encode and decode the event here, which costs the same on both and so the faster more. " +
