@@ -49,9 +49,9 @@ func TestVerdicts(t *testing.T) {
 	for what, want := range map[string]string{
 		"in process, publish to handler: time":        "1.15 (1.04–1.27) met",
 		"in process, publish to handler: allocations": "20.0 met",
-		"HTTP, 1 caller: speed, nothing lost":         "void: delivered 7 of 10",
-		"HTTP, 8 callers: speed, nothing lost":        "2.00 (1.82–2.22) **missed**",
-		"HTTP, 64 callers: speed, nothing lost":       "6.67 (6.06–7.41) met",
+		"the same for the typed API, 1 caller":        "void: delivered 7 of 10",
+		"the same for the typed API, 8 callers":       "2.00 (1.82–2.22) **missed**",
+		"the same for the typed API, 64 callers":      "6.67 (6.06–7.41) met",
 		"Kafka, in one go: time":                      "not measured",
 		"generator, 44,000 events: CPU":               "0.20 (0.18–0.22) met",
 	} {
@@ -73,7 +73,7 @@ func TestPage(t *testing.T) {
 	page := string(data)
 	for _, want := range []string{
 		"a processor, 2 cores", "- peer v1.2.3",
-		"| HTTP, 8 callers: speed, nothing lost | at least 2.2x | 2.00 (1.82–2.22) | **missed** |",
+		"| the same for the typed API, 8 callers | at least 2.2x | 2.00 (1.82–2.22) | **missed** |",
 		"- HTTP, 8 callers: speed, nothing lost: " + whyHTTP,
 		"| micro-event | 50 µs | 0.50 (0.45–0.55) | 90 µs | 20.0 | 1234 | 50 µs | 2 ms |",
 		"| peer (1) | void: delivered 7 of 10 / and more | | | | | | |",
