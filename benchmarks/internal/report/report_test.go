@@ -74,7 +74,7 @@ func TestPage(t *testing.T) {
 	for _, want := range []string{
 		"a processor, 2 cores", "- peer v1.2.3",
 		"| the same for the typed API, 8 callers | at least 2.2x | 2.00 (1.82–2.22) | **missed** |",
-		"- HTTP, 8 callers: speed, nothing lost: " + whyHTTP,
+		"- the same for the typed API, 8 callers: " + whyTyped,
 		"| micro-event | 50 µs | 0.50 (0.45–0.55) | 90 µs | 20.0 | 1234 | 50 µs | 2 ms |",
 		"| peer (1) | void: delivered 7 of 10 / and more | | | | | | |",
 		"(1) returns at once.", "![HTTP](performance/http.svg)", "![growth](performance/growth.svg)",
