@@ -38,6 +38,8 @@
 //		brokertest.RunFaults(t, brokertest.Faults{URL: url, Open: open, Restart: restart})
 //	}
 //
+// [PublishAllocations] counts what a publish allocates, for a test that holds a budget.
+//
 // # How the tests work
 //
 // A test is named after its line: P publish, S subscriptions, H handler outcome,
