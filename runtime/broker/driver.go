@@ -52,8 +52,9 @@ type Source interface {
 
 	// Load decodes a delivery. It is called for each attempt and each dead letter,
 	// and may return the same record each time. Its body is valid until the delivery
-	// is settled; its strings and the list of its headers are for whoever keeps them. An error makes the delivery poison;
-	// the record then holds what could be read and goes to the dead letter.
+	// is settled; its strings and the list of its headers are for whoever keeps them.
+	// An error makes the delivery poison; the record then holds what could be read and
+	// goes to the dead letter.
 	Load(r *Raw) (Record, error)
 
 	// Settle ends a delivery, once. [ErrStale] says that its connection is gone and
