@@ -22,7 +22,8 @@ func (e *Engine) Publish(ctx context.Context, topic string, m *Message, opts ...
 }
 
 // PublishRecord is Publish for layers that make records, such as package event.
-// Like Publish it neither changes r nor keeps it.
+// Like Publish it neither changes r nor keeps it, but for a list of headers that r
+// offers; see [Record.OfferHeader].
 func (e *Engine) PublishRecord(ctx context.Context, topic string, r *Record) error {
 	return e.send(ctx, topic, r, PublishOptions{}, headerLimits)
 }
@@ -34,7 +35,7 @@ func (e *Engine) PublishBatch(ctx context.Context, topic string, ms []*Message, 
 	rs := make([]*Record, len(ms))
 	for i, m := range ms {
 		if m != nil {
-			rs[i] = &Record{Key: m.Key, Body: m.Body, Header: appendFields(make([]Field, 0, len(m.Header)), m.Header)}
+			rs[i] = &Record{Key: m.Key, Body: m.Body, Header: appendFields(nil, m.Header)}
 		}
 	}
 	return e.publishBatch(ctx, topic, rs, NewPublishOptions(opts...))
@@ -108,7 +109,7 @@ func newOutgoing(m *Message) *outgoing {
 func (out *outgoing) free() {
 	header := out.record.Header
 	if out.taken {
-		header = make([]Field, 0, len(header))
+		header = nil
 	}
 	clear(header)
 	*out = outgoing{record: Record{Header: header}}

@@ -36,7 +36,8 @@ func (r *Record) Get(name string) (string, bool) {
 
 // OfferHeader lets a driver keep the list of headers of a record that is published.
 // Taken then becomes true before the publish returns, and the list must not be
-// changed any more.
+// changed any more. A copy of the struct offers the list too: who publishes the
+// record again later makes one of its fields.
 func (r *Record) OfferHeader(taken *bool) { r.taken = taken }
 
 // TakeHeader returns the list of headers for a driver to keep, and to read only: the
@@ -64,8 +65,9 @@ func (r *Record) Message() Message {
 	return m
 }
 
-// appendFields appends the headers of h to fields.
+// appendFields appends the headers of h to fields, which grow once at the most.
 func appendFields(fields []Field, h Header) []Field {
+	fields = slices.Grow(fields, len(h))
 	for name, value := range h {
 		fields = append(fields, Field{name, value})
 	}

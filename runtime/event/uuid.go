@@ -2,6 +2,7 @@ package event
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"math/rand/v2"
 	"time"
 )
@@ -19,15 +20,11 @@ func appendUUIDv7(b []byte, now time.Time) []byte {
 	var u [16]byte
 	binary.BigEndian.PutUint64(u[:], uint64(milli)<<16|0x7000|uint64(fraction))
 	binary.BigEndian.PutUint64(u[8:], rand.Uint64()&^(3<<62)|2<<62)
-	const digits = "0123456789abcdef"
 	text := [36]byte{8: '-', 13: '-', 18: '-', 23: '-'}
-	at := 0
-	for i, c := range u {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			at++
-		}
-		text[at], text[at+1] = digits[c>>4], digits[c&15]
-		at += 2
-	}
+	hex.Encode(text[:], u[:4])
+	hex.Encode(text[9:], u[4:6])
+	hex.Encode(text[14:], u[6:8])
+	hex.Encode(text[19:], u[8:10])
+	hex.Encode(text[24:], u[10:])
 	return append(b, text[:]...)
 }
