@@ -276,6 +276,17 @@ func messageDefects() []defect {
 		{"cuts bodies at 1 MiB", "M2_the_largest_body_arrives", loaded(func(m *broker.Record) {
 			m.Body = m.Body[:min(len(m.Body), 1<<20)]
 		})},
+		{"uses a list of headers again", "M1_headers_stay_after_the_handler", func(l *lab) {
+			var list []broker.Field
+			l.sources(func(_ broker.SourceSpec, s *labSource) {
+				s.load = func(r *broker.Raw) (broker.Record, error) {
+					m, err := s.Source.Load(r)
+					list = append(list[:0], m.Header...)
+					m.Header = list
+					return m, err
+				}
+			})
+		}},
 		{"loses headers on a second read", "M1_exact_after_a_retry", func(l *lab) {
 			l.sources(func(_ broker.SourceSpec, s *labSource) {
 				seen := make(map[any]bool)

@@ -1,10 +1,10 @@
 package brokertest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -193,7 +193,7 @@ func ackOnReceipt(l *lab) {
 			n, err := s.Source.Receive(ctx, buf)
 			for i := range buf[:n] {
 				record, loadErr := s.Source.Load(&buf[i])
-				record.Header = slices.Clone(record.Header)
+				record.Body = bytes.Clone(record.Body) // it is read after it was settled
 				err = errors.Join(err, loadErr, s.Source.Settle(ctx, &buf[i], broker.Ack, nil))
 				buf[i].Value = record
 			}

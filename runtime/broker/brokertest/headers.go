@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,6 +20,7 @@ func headerTests() []test {
 		{"M1_keys_arrive_exactly", (*env).keysExact, nil},
 		{"M1_bodies_arrive_exactly", (*env).bodiesExact, nil},
 		{"M1_exact_after_a_retry", (*env).exactAfterRetry, nil},
+		{"M1_headers_stay_after_the_handler", (*env).headersStay, nil},
 		{"M2_a_body_over_the_limit_is_refused", (*env).bodyOverLimit, nil},
 		{"M2_the_largest_body_arrives", (*env).largestBody, nil},
 	}
@@ -162,6 +164,47 @@ func (e *env) exactAfterRetry() {
 	in.awaitHandled(1)
 	for _, c := range in.snapshot() {
 		e.checkSame(fmt.Sprint("attempt ", c.attempt), c.message, *m)
+	}
+}
+
+// recordSubscriber is what layers above the engine subscribe with.
+type recordSubscriber interface {
+	SubscribeRecords(context.Context, string, broker.RecordHandler, ...broker.SubscribeOption) (broker.Subscriber, error)
+}
+
+// headersStay keeps the list of headers of each record, as package event does, while
+// others follow.
+func (e *env) headersStay() {
+	b, topic := e.connect(), e.topic("t")
+	records, ok := b.(recordSubscriber)
+	if !ok {
+		e.Skip("needs a broker with SubscribeRecords")
+	}
+	got := make(chan []broker.Field)
+	_, err := records.SubscribeRecords(e.within(e.Deadline), topic, func(ctx context.Context, d *broker.RecordDelivery) error {
+		select {
+		case got <- d.Record.Header:
+		case <-ctx.Done():
+		}
+		return nil
+	}, broker.Queue(e.queue("q")))
+	e.must("subscribe", err)
+	values := []string{"a", "b", "c"}
+	var kept [][]broker.Field
+	deadline := e.within(e.Deadline)
+	for _, value := range values {
+		e.publish(b, topic, &broker.Message{Header: broker.Header{"name": value}})
+		select {
+		case list := <-got:
+			kept = append(kept, list)
+		case <-deadline.Done():
+			e.Fatalf("the message with header %q has not come", value)
+		}
+	}
+	for i, value := range values {
+		if !slices.Equal(kept[i], []broker.Field{{Name: "name", Value: value}}) {
+			e.Errorf("message %d: the list of its headers became %v, want name %s to stay", i, kept[i], value)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -111,7 +112,7 @@ func lease(l *lab) {
 			for i := range buf[:n] {
 				record, loadErr := s.Source.Load(&buf[i])
 				err = errors.Join(err, loadErr)
-				record.Header = slices.Clone(record.Header)
+				record.Body = bytes.Clone(record.Body) // its lease may end before its handler
 				buf[i].Failures = 0
 				buf[i].Value = newLeased(s.Source, buf[i], record)
 			}

@@ -50,35 +50,3 @@ func TestARecordIsThePublishers(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// TestHeadersThatWereTakenStay keeps the list of headers of one message, beyond its
-// handler and while others follow in its place.
-func TestHeadersThatWereTakenStay(t *testing.T) {
-	b := memorybroker.New(broker.WithLogger(slog.New(slog.DiscardHandler)))
-	if err := b.Connect(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	got := make(chan []broker.Field)
-	sub, err := b.SubscribeRecords(t.Context(), "t", func(_ context.Context, d *broker.RecordDelivery) error {
-		got <- d.Record.Header
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var kept [][]broker.Field
-	for _, value := range []string{"a", "b", "c"} {
-		if err := b.Publish(t.Context(), "t", &broker.Message{Header: broker.Header{"name": value}}); err != nil {
-			t.Fatal(err)
-		}
-		kept = append(kept, <-got)
-	}
-	for i, want := range []string{"a", "b", "c"} {
-		if len(kept[i]) != 1 || kept[i][0] != (broker.Field{Name: "name", Value: want}) {
-			t.Errorf("message %d: got %v, want name %s", i, kept[i], want)
-		}
-	}
-	if err := sub.Unsubscribe(t.Context()); err != nil {
-		t.Error(err)
-	}
-}
