@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
-	"strconv"
-	"sync/atomic"
 
 	"github.com/micro-event/micro-event/runtime/broker"
 
@@ -43,57 +40,26 @@ func runBytes(ctx context.Context, b *measure.Bench) error {
 
 // bareBytes is bare without encoding and decoding.
 func bareBytes(ctx context.Context, b *measure.Bench) (measure.Side, error) {
-	counter := measure.NewCounter()
-	url, err := serve(ctx, b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			w.WriteHeader(http.StatusBadRequest)
-			return
+	counter, body := measure.NewCounter(), sample.Body()
+	return posts(ctx, b, counter, func() ([]byte, error) { return body, nil }, func(r io.Reader) error {
+		if _, err := io.Copy(io.Discard, r); err != nil {
+			return err
 		}
 		counter.Add()
-	}))
-	if err != nil {
-		return measure.Side{}, err
-	}
-	client, body := client(b), sample.Body()
-	return measure.Side{Name: "net/http", Note: "one POST for each event", Delivered: counter.Wait, Each: func(ctx context.Context) error {
-		return Post(ctx, client, url, body)
-	}}, nil
+		return nil
+	})
 }
 
-// brokerBytes publishes the same bytes, with the headers of an event and a new id.
+// brokerBytes is records without encoding and decoding.
 func brokerBytes(ctx context.Context, b *measure.Bench, name string, key func() string) (measure.Side, error) {
-	publisher, subscriber, err := Pair(ctx, b)
-	if err != nil {
-		return measure.Side{}, err
-	}
-	counter := measure.NewCounter()
-	_, err = subscriber.SubscribeRecords(ctx, "orders", func(_ context.Context, d *broker.RecordDelivery) error {
-		if len(d.Record.Body) == 0 {
+	counter, body := measure.NewCounter(), sample.Body()
+	return published(ctx, b, name, counter, func() (*broker.Record, error) {
+		return &broker.Record{Key: key(), Body: body}, nil
+	}, func(body []byte) error {
+		if len(body) == 0 {
 			return errors.New("the body is empty")
 		}
 		counter.Add()
 		return nil
-	}, broker.Queue("billing"))
-	if err != nil {
-		return measure.Side{}, err
-	}
-	event := newEvents()
-	body := sample.Body()
-	return measure.Side{Name: name, Delivered: counter.Wait, Each: func(ctx context.Context) error {
-		return publisher.PublishRecord(ctx, "orders", &broker.Record{Key: key(), Header: event.header(), Body: body})
-	}}, nil
-}
-
-// events are headers of events that differ in their id.
-type events struct {
-	last     atomic.Int64
-	template []broker.Field
-}
-
-func newEvents() *events { return &events{template: sample.Record().Header} }
-
-func (e *events) header() []broker.Field {
-	header := append(make([]broker.Field, 0, len(e.template)), e.template...)
-	header[0].Value = "0198c5f0-7d0c-7000-8000-" + strconv.FormatInt(1<<40+e.last.Add(1), 16)
-	return header
+	})
 }

@@ -19,12 +19,21 @@ import (
 // bare is one POST of net/http for each event, with the content type as its only header.
 func bare(ctx context.Context, b *measure.Bench) (measure.Side, error) {
 	counter := measure.NewCounter()
-	url, err := serve(ctx, b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err == nil {
-			err = handle(counter, body)
-		}
+	return posts(ctx, b, counter, marshal, func(r io.Reader) error {
+		body, err := io.ReadAll(r)
 		if err != nil {
+			return err
+		}
+		return handle(counter, body)
+	})
+}
+
+// posts sends what body returns, one POST for each, to a server that reads it.
+func posts(
+	ctx context.Context, b *measure.Bench, counter *measure.Counter, body func() ([]byte, error), read func(io.Reader) error,
+) (measure.Side, error) {
+	url, err := serve(ctx, b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if read(r.Body) != nil {
 			w.WriteHeader(http.StatusBadRequest)
 		}
 	}))
@@ -33,7 +42,7 @@ func bare(ctx context.Context, b *measure.Bench) (measure.Side, error) {
 	}
 	client := client(b)
 	return measure.Side{Name: "net/http", Note: "one POST for each event, without headers of the event", Delivered: counter.Wait, Each: func(ctx context.Context) error {
-		body, err := marshal()
+		body, err := body()
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
+	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/micro-event/micro-event/runtime/event"
 
 	"github.com/micro-event/micro-event/benchmarks/internal/measure"
+	"github.com/micro-event/micro-event/benchmarks/internal/sample"
 )
 
 // Pair returns a publisher and a subscriber that find each other, as two processes do,
@@ -51,24 +54,39 @@ func typed(ctx context.Context, b *measure.Bench) (measure.Side, error) {
 
 // records goes through the broker with the headers of an event.
 func records(ctx context.Context, b *measure.Bench) (measure.Side, error) {
+	counter := measure.NewCounter()
+	return published(ctx, b, "micro-event, Broker only", counter, func() (*broker.Record, error) {
+		e := order()
+		body, err := proto.Marshal(e)
+		return &broker.Record{Key: e.GetOrderId(), Body: body}, err
+	}, func(body []byte) error { return handle(counter, body) })
+}
+
+// published publishes what next returns, with the headers of an event and a new id, to a
+// subscriber that handles the body.
+func published(
+	ctx context.Context, b *measure.Bench, name string, counter *measure.Counter,
+	next func() (*broker.Record, error), handle func(body []byte) error,
+) (measure.Side, error) {
 	publisher, subscriber, err := Pair(ctx, b)
 	if err != nil {
 		return measure.Side{}, err
 	}
-	counter := measure.NewCounter()
 	_, err = subscriber.SubscribeRecords(ctx, "orders", func(_ context.Context, d *broker.RecordDelivery) error {
-		return handle(counter, d.Record.Body)
+		return handle(d.Record.Body)
 	}, broker.Queue("billing"))
 	if err != nil {
 		return measure.Side{}, err
 	}
-	events := newEvents()
-	return measure.Side{Name: "micro-event, Broker only", Delivered: counter.Wait, Each: func(ctx context.Context) error {
-		e := order()
-		body, err := proto.Marshal(e)
+	var last atomic.Int64
+	template := sample.Record().Header
+	return measure.Side{Name: name, Delivered: counter.Wait, Each: func(ctx context.Context) error {
+		r, err := next()
 		if err != nil {
 			return err
 		}
-		return publisher.PublishRecord(ctx, "orders", &broker.Record{Key: e.GetOrderId(), Header: events.header(), Body: body})
+		r.Header = append(make([]broker.Field, 0, len(template)), template...)
+		r.Header[0].Value = "0198c5f0-7d0c-7000-8000-" + strconv.FormatInt(1<<40+last.Add(1), 16)
+		return publisher.PublishRecord(ctx, "orders", r)
 	}}, nil
 }
