@@ -226,6 +226,16 @@ type (
 		Ping(ctx context.Context) error
 	}
 
+	// Lender is a source that is served by goroutines which have nothing else to do
+	// until what they brought is handled. LendTo is called once, before the first
+	// Receive. From then on Receive does not block: it returns 0 and no error when
+	// there is nothing, and the source calls work after each arrival. That makes the
+	// calling goroutine a worker of the subscription until there is nothing for it to
+	// do or done returns true; done is called between attempts and must not block.
+	Lender interface {
+		LendTo(work func(done func() bool))
+	}
+
 	// StaleChecker is a source that knows which deliveries belong to an ended
 	// connection or a revoked partition. The engine drops those that have not
 	// started: the transport delivers them again.

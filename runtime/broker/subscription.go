@@ -27,6 +27,7 @@ type subscription struct {
 	source   Source
 	stale    StaleChecker   // the source, if it is one
 	watcher  AttemptWatcher // the source, if it is one
+	lends    bool           // the source is a Lender
 	topic    string
 	handler  RecordHandler
 	options  SubscribeOptions
@@ -49,6 +50,8 @@ type subscription struct {
 	waiting   int // of the workers
 	running   int // handlers
 	receiving bool
+	arrivals  uint // how often a Lender told of some
+	empty     bool // nothing has arrived there since a Receive that brought nothing
 	failures  int  // of Receive, in a row
 	paused    bool // between failures of Receive
 	stopping  bool
@@ -107,6 +110,10 @@ func newSubscription(ctx context.Context, e *Engine, src Source, topic string, h
 }
 
 func (s *subscription) start() {
+	if lender, ok := s.source.(Lender); ok {
+		s.lends = true
+		lender.LendTo(s.lend)
+	}
 	s.mu.Lock()
 	s.callWorker()
 	s.mu.Unlock()

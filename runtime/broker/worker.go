@@ -37,6 +37,31 @@ func (s *subscription) work() {
 	}
 }
 
+// lend makes the calling goroutine a worker, until there is nothing for it to do or
+// done returns true. Something has arrived at the source.
+func (s *subscription) lend(done func() bool) {
+	s.mu.Lock()
+	s.arrivals++
+	s.empty = false
+	if s.stopping {
+		s.mu.Unlock()
+		return
+	}
+	s.workers++
+	for s.mayReceive() || s.mayStart() {
+		if s.mayReceive() { // first, so that nobody is called for nothing
+			s.receive()
+		} else if done() {
+			s.callWorker()
+			break
+		} else {
+			s.startNext()
+		}
+	}
+	s.leave()
+	s.mu.Unlock()
+}
+
 // leave ends a worker. The caller holds mu.
 func (s *subscription) leave() {
 	if s.workers--; s.workers == 0 && s.stopping {
@@ -49,7 +74,7 @@ func (s *subscription) mayStart() bool {
 }
 
 func (s *subscription) mayReceive() bool {
-	return !s.stopping && !s.receiving && !s.paused && s.room() > 0
+	return !s.stopping && !s.receiving && !s.empty && !s.paused && s.room() > 0
 }
 
 // room is how many deliveries may be taken: enough to keep all handlers busy,
@@ -77,11 +102,16 @@ func (s *subscription) startNext() {
 func (s *subscription) receive() {
 	buf := s.receiveIn[:s.room()]
 	s.receiving = true
+	arrivals := s.arrivals
 	s.mu.Unlock()
 	n, err := s.source.Receive(s.pulling, buf)
 	s.mu.Lock()
 	s.receiving = false
-	if n == 0 && err == nil {
+	switch {
+	case n > 0 || err != nil:
+	case s.lends:
+		s.empty = s.arrivals == arrivals
+	default:
 		err = errors.New("the source returned nothing")
 	}
 	now := time.Since(s.started) // reads one clock, where time.Now reads two

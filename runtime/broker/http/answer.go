@@ -29,12 +29,13 @@ type answer struct {
 	open  int // results to come
 	wake  chan struct{}
 
-	pending []bool // by index: no final result was written; of the writer only
-	out     []byte
+	messages int
+	pending  []bool // by index: no final result was written; of the writer only
+	out      []byte
 }
 
 func newAnswer(messages int) *answer {
-	return &answer{open: messages, wake: make(chan struct{}, 1), ready: make([]result, 0, messages)}
+	return &answer{messages: messages, open: messages, wake: make(chan struct{}, 1), ready: make([]result, 0, messages)}
 }
 
 // finish adds a result.
@@ -72,19 +73,25 @@ func (a *answer) complete() bool {
 }
 
 // write writes the results until there are all, or the client is gone.
-func (a *answer) write(ctx context.Context, w http.ResponseWriter, messages int, wait time.Duration) error {
+func (a *answer) write(ctx context.Context, to outlet, wait time.Duration) error {
 	if a.await(ctx, wait) {
 		ready, _ := a.collect()
 		a.append(ready)
-		_, err := w.Write(a.out)
+		return to.write(a.out, true)
+	}
+	ctx, stop, err := to.watch(ctx)
+	if err != nil {
 		return err
 	}
-	return a.stream(ctx, w, messages)
+	defer stop()
+	return a.stream(ctx, to)
 }
 
 // await waits for all results, but no longer than wait.
 func (a *answer) await(ctx context.Context, wait time.Duration) bool {
-	runtime.Gosched() // a quick handler is done when the others have had their turn
+	if !a.complete() {
+		runtime.Gosched() // a quick handler is done when the others have had their turn
+	}
 	if a.complete() || wait == 0 {
 		return a.complete()
 	}
@@ -105,14 +112,10 @@ func (a *answer) await(ctx context.Context, wait time.Duration) bool {
 // stream writes 202 for what is not ready, then each result as it comes, and
 // now and then 202 again, so that the client knows a slow handler from a
 // broken connection.
-func (a *answer) stream(ctx context.Context, w http.ResponseWriter, messages int) error {
-	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Time{}); err != nil { // the request was read; only its client is watched
-		return err
-	}
+func (a *answer) stream(ctx context.Context, to outlet) error {
 	ticker := time.NewTicker(pulse)
 	defer ticker.Stop()
-	a.pending = make([]bool, messages)
+	a.pending = make([]bool, a.messages)
 	for i := range a.pending {
 		a.pending[i] = true
 	}
@@ -123,9 +126,10 @@ func (a *answer) stream(ctx context.Context, w http.ResponseWriter, messages int
 		if alive && !all {
 			a.appendPending()
 		}
-		if err := a.flush(w, control); err != nil || all {
+		if err := to.write(a.out, all); err != nil || all {
 			return err
 		}
+		a.out = a.out[:0]
 		alive = false
 		select {
 		case <-a.wake:
@@ -154,16 +158,49 @@ func (a *answer) appendPending() {
 	}
 }
 
-func (a *answer) flush(w http.ResponseWriter, control *http.ResponseController) error {
-	if len(a.out) == 0 {
-		return nil
-	}
-	if err := control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+// outlet is where an answer goes.
+type outlet interface {
+	// answer lets a source know that something has arrived, and writes the answer:
+	// in one piece when all results come within wait.
+	answer(ctx context.Context, src *source, a *answer, wait time.Duration) error
+
+	// write writes results, and with the last ones the end of the answer.
+	write(results []byte, last bool) error
+
+	// watch is called before an answer is written in parts. Its context ends with
+	// the client.
+	watch(ctx context.Context) (context.Context, func(), error)
+}
+
+// httpOutlet is an answer of HTTP.
+type httpOutlet struct {
+	http.ResponseWriter
+	control *http.ResponseController // nil when the answer is written at once
+}
+
+func (o *httpOutlet) answer(ctx context.Context, src *source, a *answer, wait time.Duration) error {
+	src.arrival(always)
+	return a.write(ctx, o, wait)
+}
+
+func always() bool { return true }
+
+func (o *httpOutlet) watch(ctx context.Context) (context.Context, func(), error) {
+	o.control = http.NewResponseController(o.ResponseWriter)
+	// The request was read; only its client is watched, by the server.
+	return ctx, func() {}, o.control.SetReadDeadline(time.Time{})
+}
+
+func (o *httpOutlet) write(results []byte, _ bool) error {
+	if o.control == nil || len(results) == 0 {
+		_, err := o.Write(results)
 		return err
 	}
-	if _, err := w.Write(a.out); err != nil {
+	if err := o.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
-	a.out = a.out[:0]
-	return control.Flush()
+	if _, err := o.Write(results); err != nil {
+		return err
+	}
+	return o.control.Flush()
 }

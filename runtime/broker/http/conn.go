@@ -38,6 +38,7 @@ type conn struct {
 	peer      Peer      // who the member proved to be
 	under     int64     // generation of the certificates that it was made with
 	reused    bool
+	upgraded  bool // it has frames and their answers, without HTTP
 }
 
 // unsentError is an error before anything was written.
@@ -145,23 +146,27 @@ func (ep *endpoint) retire() {
 	closeAll(idle)
 }
 
-// requestHead returns all of a request but the length, the credentials and the body.
-func requestHead(host string) string {
-	return "POST " + DeliverPath + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: " + frameType + "\r\nContent-Length: "
-}
-
-// request returns a request as it is sent, credentials included.
-func (p *publisher) request(ctx context.Context, head string, body []byte) ([]byte, error) {
-	b := bodies.get(len(head) + len(body) + 16)
-	b = append(b, head...)
+// request returns a request of HTTP as it is sent, credentials included.
+func (ep *endpoint) request(ctx context.Context, body []byte) ([]byte, error) {
+	b := bodies.get(len(requestHead) + len(body) + 512)
+	b = append(append(b, requestHead...), ep.entry.Address...)
+	if ep.upgrades.Load() {
+		b = append(b, upgradeRequest...)
+	}
+	b = append(b, "\r\nContent-Type: "+frameType+"\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(body)), 10)
 	b = append(b, "\r\n"...)
-	b, err := p.appendCredentials(ctx, b, body)
+	b, err := ep.publisher.appendCredentials(ctx, b, body)
 	b = append(b, "\r\n"...)
 	return append(b, body...), err
 }
 
-// write sends a request, and lets go of it.
+const (
+	requestHead    = "POST " + DeliverPath + " HTTP/1.1\r\nHost: "
+	upgradeRequest = "\r\nConnection: Upgrade\r\nUpgrade: " + upgradeToken
+)
+
+// write sends a request.
 func (c *conn) write(b []byte) error {
 	if len(b) > socketBuffer {
 		if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
@@ -170,7 +175,6 @@ func (c *conn) write(b []byte) error {
 		defer c.SetWriteDeadline(time.Time{}) //nolint:errcheck // a connection that has ended says so when it is read
 	}
 	n, err := c.Write(b)
-	bodies.put(b)
 	c.limited.N = maxAnswerHead // until answer has read it
 	if err != nil && n == 0 {
 		return &unsentError{err}

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,12 +31,12 @@ const (
 // request per message when there are few, one for many when there are many, and
 // never a delay to wait for company.
 type endpoint struct {
-	publisher   *publisher
-	entry       Entry
-	requestHead string
-	head        []byte // of the frames
-	health      health
-	turns       turns // of a single subscription; a queue has its own
+	publisher *publisher
+	entry     Entry
+	head      []byte      // of the frames
+	upgrades  atomic.Bool // the member offers to change connections to its frames
+	health    health
+	turns     turns // of a single subscription; a queue has its own
 
 	mu      sync.Mutex
 	waiting []*call
@@ -64,7 +65,7 @@ var calls = sync.Pool{New: func() any { return &call{verdict: make(chan verdict,
 
 func newEndpoint(p *publisher, e Entry) *endpoint {
 	head := frame{topic: e.Topic, queue: e.Queue, instance: e.Instance, level: p.level}
-	ep := &endpoint{publisher: p, entry: e, requestHead: requestHead(e.Address), head: appendFrameHead(nil, &head)}
+	ep := &endpoint{publisher: p, entry: e, head: appendFrameHead(nil, &head)}
 	ep.sweeper = time.AfterFunc(sweepInterval, ep.sweep)
 	ep.sweeper.Stop()
 	return ep

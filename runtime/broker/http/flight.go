@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // attemptTimeout is how long a member may be silent: it says every second that
@@ -29,14 +32,15 @@ var (
 type flight struct {
 	endpoint *endpoint
 	calls    []*call // nil for those that are settled
-	body     []byte
+	buffer   []byte  // room for a size, and the frame
 
 	// The mutex of the endpoint guards the rest.
-	open    int  // calls that are neither admitted nor settled
-	unsaid  int  // calls without a verdict
-	present int  // calls that somebody waits for
-	passed  bool // the next flight may depart
-	left    bool // the member said that it is leaving
+	open    int   // calls that are neither admitted nor settled
+	unsaid  int   // calls without a verdict
+	present int   // calls that somebody waits for
+	passed  bool  // the next flight may depart
+	left    bool  // the member said that it is leaving
+	refusal error // of the request as a whole
 	cancel  context.CancelFunc
 }
 
@@ -45,9 +49,9 @@ type flight struct {
 func newFlight(ep *endpoint, calls []*call, size int) *flight {
 	n := len(calls)
 	f := &flight{endpoint: ep, calls: calls, open: n, unsaid: n, present: n}
-	f.body = append(bodies.get(len(ep.head)+size), ep.head...)
+	f.buffer = append(bodies.get(maxSizeBytes + len(ep.head) + size)[:maxSizeBytes], ep.head...)
 	for i, c := range calls {
-		f.body = append(f.body, c.message.encoded...)
+		f.buffer = append(f.buffer, c.message.encoded...)
 		c.flight, c.index = f, i
 	}
 	return f
@@ -150,36 +154,96 @@ func (f *flight) exchangeOn(ctx context.Context, c *conn, deadline time.Time) er
 	return err
 }
 
+// converse sends the request and hands out the results of its answer.
 func (f *flight) converse(ctx context.Context, c *conn, deadline time.Time) (reusable bool, err error) {
 	if err := c.await(ctx, deadline); err != nil {
 		return false, &unsentError{err}
 	}
-	request, err := c.publisher.request(ctx, f.endpoint.requestHead, f.body)
+	if c.upgraded {
+		return f.converseInFrames(ctx, c, deadline)
+	}
+	return f.converseInHTTP(ctx, c, deadline)
+}
+
+func (f *flight) converseInHTTP(ctx context.Context, c *conn, deadline time.Time) (reusable bool, err error) {
+	request, err := f.endpoint.request(ctx, f.buffer[maxSizeBytes:])
 	if err != nil {
 		return true, &unsentError{err}
 	}
 	writeErr := c.write(request)
+	bodies.put(request)
 	if _, ok := errors.AsType[*unsentError](writeErr); ok && !c.reused {
 		return false, writeErr
 	}
 	if results, ok := c.quickAnswer(); ok {
-		used, err := f.results(results) //nolint:contextcheck // as in fly
-		return err == nil && used == len(results), err
+		used, ended, err := f.results(results) //nolint:contextcheck // as in fly
+		return err == nil && used == len(results) && !ended, err
 	}
 	resp, err := c.answer() //nolint:bodyclose // the connection is what is closed; a server may refuse a request that it has not read
 	if err != nil {
 		return false, c.explain(deadline, errors.Join(err, writeErr))
 	}
 	switch {
+	case resp.StatusCode == http.StatusSwitchingProtocols && isOurs(resp):
+		c.upgraded = true
+		reusable, err = f.readFrames(ctx, c, deadline)
+		return reusable && writeErr == nil, c.explain(deadline, err)
 	case resp.StatusCode != http.StatusOK:
 		reusable, err = refusalOf(resp)
 	case resp.Header.Get("Content-Type") != resultType:
 		return false, errProtocol
 	default:
+		if isOurs(resp) {
+			f.endpoint.upgrades.Store(true)
+		}
 		err = c.explain(deadline, f.read(ctx, c, resp.Body, deadline))
 		reusable = err == nil
 	}
 	return reusable && !resp.Close && writeErr == nil && c.reader.Buffered() == 0, err
+}
+
+// isOurs reports whether an answer offers or makes the change to frames.
+func isOurs(resp *http.Response) bool { return resp.Header.Get("Upgrade") == upgradeToken }
+
+// converseInFrames is converse on a connection that was upgraded.
+func (f *flight) converseInFrames(ctx context.Context, c *conn, deadline time.Time) (reusable bool, err error) {
+	size := len(f.buffer) - maxSizeBytes
+	from := maxSizeBytes - protowire.SizeVarint(uint64(size))
+	protowire.AppendVarint(f.buffer[from:from], uint64(size))
+	writeErr := c.write(f.buffer[from:])
+	c.limited.N = math.MaxInt64
+	if _, err := c.reader.Peek(1); err != nil {
+		return false, c.explain(deadline, errors.Join(errNoAnswer, err, writeErr))
+	}
+	reusable, err = f.readFrames(ctx, c, deadline)
+	return reusable && writeErr == nil, c.explain(deadline, err)
+}
+
+// readFrames hands out results as they come, until the one that ends the answer.
+func (f *flight) readFrames(ctx context.Context, c *conn, deadline time.Time) (reusable bool, err error) {
+	for want := 1; ; {
+		if _, err := c.reader.Peek(want); err != nil {
+			return false, err
+		}
+		arrived, err := c.reader.Peek(c.reader.Buffered())
+		if err != nil {
+			return false, err
+		}
+		used, ended, err := f.results(arrived) //nolint:contextcheck // as in fly
+		if err != nil {
+			return false, err
+		}
+		if _, err := c.reader.Discard(used); err != nil {
+			return false, err
+		}
+		want = c.reader.Buffered() + 1
+		if ended {
+			return want == 1, f.refusal
+		}
+		if err := c.await(ctx, deadline); err != nil {
+			return false, err
+		}
+	}
 }
 
 // await gives the member time for the next part of its answer.
@@ -221,9 +285,9 @@ func (f *flight) read(ctx context.Context, c *conn, body io.Reader, deadline tim
 	for {
 		n, err := body.Read(buf[filled:])
 		filled += n
-		used, parseErr := f.results(buf[:filled]) //nolint:contextcheck // as in fly
-		if parseErr != nil {
-			return parseErr
+		used, ended, parseErr := f.results(buf[:filled]) //nolint:contextcheck // as in fly
+		if parseErr != nil || ended {
+			return errors.Join(errResult, parseErr)
 		}
 		filled = copy(buf, buf[used:filled])
 		switch {
@@ -238,40 +302,46 @@ func (f *flight) read(ctx context.Context, c *conn, body io.Reader, deadline tim
 	}
 }
 
-// results hands out the results in b and returns how much of it that was.
-func (f *flight) results(b []byte) (int, error) {
+// results hands out the results in b and returns how much of it that was, and
+// whether the empty result is there that ends an answer.
+func (f *flight) results(b []byte) (used int, ended bool, err error) {
 	if len(b) == 0 {
-		return 0, nil
+		return 0, false, nil
 	}
 	ep := f.endpoint
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	used := 0
-	for used < len(b) {
+	for used < len(b) && !ended {
 		r, n, err := cutResult(b[used:])
 		if err != nil {
-			return used, err
+			return used, false, err
 		}
 		if n == 0 {
 			break
 		}
 		used += n
-		if r.index >= len(f.calls) {
-			return used, errResult
-		}
-		if c := f.calls[r.index]; c != nil {
-			f.result(c, r)
+		switch {
+		case r.status == 0:
+			ended = true
+		case r.whole:
+			f.refusal = &refusalError{statusError{r.status, printable([]byte(r.reason))}, kindOf(r.status)}
+		case r.index >= len(f.calls):
+			return used, false, errResult
+		case f.calls[r.index] != nil:
+			f.result(f.calls[r.index], r)
 		}
 	}
-	if f.left {
+	switch {
+	case f.refusal != nil: // see end
+	case f.left:
 		ep.health.fail(leaving)
-	} else {
+	default:
 		ep.health.succeed()
 	}
 	if f.open == 0 && !f.passed {
 		f.pass()
 	}
-	return used, nil
+	return used, ended, nil
 }
 
 // result notes the result of one message.
@@ -321,7 +391,7 @@ func (f *flight) end(v verdict) {
 			c.verdict <- v
 		}
 	}
-	bodies.put(f.body)
+	bodies.put(f.buffer)
 	i := slices.Index(ep.aloft, f)
 	ep.aloft = slices.Delete(ep.aloft, i, i+1)
 	switch {

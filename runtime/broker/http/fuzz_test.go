@@ -79,7 +79,7 @@ func FuzzHeader(f *testing.F) {
 
 // FuzzResults feeds the decoder of answers with anything.
 func FuzzResults(f *testing.F) {
-	f.Add(appendResult(appendResult(nil, result{0, 200, ""}), result{300, 422, "no"}))
+	f.Add(appendResult(appendResult(nil, result{status: 200}), result{index: 300, status: 422, reason: "no"}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for len(b) > 0 {
 			r, n, err := cutResult(b)

@@ -1,6 +1,7 @@
 package httpbroker
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"mime"
@@ -45,35 +46,46 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveIngress(w, r, topic)
 		return
 	}
-	if bad := checkRequest(r, s.options().maxRequestBytes()); bad != nil {
+	peer, q, bad := s.accept(w, r)
+	if bad != nil {
 		refuse(w, *bad)
 		return
+	}
+	if st := s.upgrade(w, r, peer); st != nil {
+		st.serve(context.WithoutCancel(r.Context()), q)
+		return
+	}
+	h := w.Header()
+	h["Content-Type"] = resultTypes
+	h["Date"] = nil // nobody reads it
+	if s.offersUpgrade() {
+		h["Connection"], h["Upgrade"] = upgradeHeader, upgradeTokens
+	}
+	if err := q.answer(r.Context(), &httpOutlet{ResponseWriter: w}); err != nil {
+		s.logger().Debug("httpbroker: answer not written", slog.Any("error", err))
+	}
+}
+
+// accept reads a request, or refuses it as a whole.
+func (s *server) accept(w http.ResponseWriter, r *http.Request) (Peer, *request, *refusal) {
+	if bad := checkRequest(r, s.options().maxRequestBytes()); bad != nil {
+		return Peer{}, nil, bad
 	}
 	peer, bad := s.authenticate(w, r)
 	if bad != nil {
-		refuse(w, *bad)
-		return
+		return peer, nil, bad
 	}
 	room := s.quota.enter(r.ContentLength, s.options().maxRequests, s.options().maxHeldBytes)
 	if room == nil {
-		refuse(w, refusal{http.StatusTooManyRequests, "too much at once"})
-		return
+		return peer, nil, &refusal{http.StatusTooManyRequests, "too much at once"}
 	}
-	defer room.leave()
-	f, bad := s.readFrame(r)
-	if bad == nil {
-		bad = s.mayPublish(r.Context(), peer, f.topic, f.queue)
-	}
+	body, bad := s.readBody(r)
 	if bad != nil {
-		refuse(w, *bad)
-		return
+		room.leave()
+		return peer, nil, bad
 	}
-	src, bad := s.find(f)
-	if bad != nil {
-		refuse(w, *bad)
-		return
-	}
-	s.deliver(w, r, src, f, room)
+	q, bad := s.open(r.Context(), peer, body, room)
+	return peer, q, bad
 }
 
 // checkRequest looks at what is known before the body is read.
@@ -104,18 +116,6 @@ func isFrame(h http.Header) bool {
 	return err == nil && parsed == frameType
 }
 
-func (s *server) readFrame(r *http.Request) (*frame, *refusal) {
-	body, bad := s.readBody(r)
-	if bad != nil {
-		return nil, bad
-	}
-	f, err := parseFrame(body)
-	if err != nil {
-		return nil, &refusal{http.StatusBadRequest, "frame is malformed"}
-	}
-	return f, nil
-}
-
 // readBody reads a body of a known length and checks its signature.
 func (s *server) readBody(r *http.Request) ([]byte, *refusal) {
 	body := make([]byte, r.ContentLength)
@@ -132,29 +132,11 @@ func (s *server) readBody(r *http.Request) ([]byte, *refusal) {
 
 // Header values that never change.
 var (
-	resultTypes = []string{resultType}
-	noSniff     = []string{"nosniff"}
+	resultTypes   = []string{resultType}
+	upgradeHeader = []string{"Upgrade"}
+	upgradeTokens = []string{upgradeToken}
+	noSniff       = []string{"nosniff"}
 )
-
-// deliver hands the messages over and writes what becomes of them.
-func (s *server) deliver(w http.ResponseWriter, r *http.Request, src *source, f *frame, room *room) {
-	n := len(f.messages)
-	a := newAnswer(n)
-	for _, ended := range src.take(f, a, room) {
-		a.finish(ended)
-	}
-	h := w.Header()
-	h["Content-Type"] = resultTypes
-	h["Date"] = nil // nobody reads it
-	wait := patience
-	if src.slow.Load() {
-		wait = 0
-	}
-	if err := a.write(r.Context(), w, n, wait); err != nil {
-		src.withdraw(a)
-		s.logger().Debug("httpbroker: answer not written", slog.Any("error", err))
-	}
-}
 
 func refuse(w http.ResponseWriter, r refusal) {
 	h := w.Header()

@@ -125,7 +125,7 @@ func TestResultVectors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := result{index, status, v[2]}
+		want := result{index: index, status: status, reason: v[2]}
 		if got := hex.EncodeToString(appendResult(nil, want)); got != v[3] {
 			t.Errorf("%+v: encoded: got %s, want %s", want, got, v[3])
 		}

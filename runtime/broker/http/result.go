@@ -23,12 +23,14 @@ type result struct {
 	index  int
 	status int
 	reason string
+	whole  bool // it is about the request
 }
 
 const (
 	resultIndex  = 1
 	resultStatus = 2
 	resultReason = 3
+	resultWhole  = 4
 
 	maxReasonBytes = 256
 	maxResultBytes = 1 << 10
@@ -39,12 +41,15 @@ var errResult = errors.New("malformed answer")
 
 // appendResult appends r behind its length.
 func appendResult(b []byte, r result) []byte {
-	var payload [2 * 11]byte
+	var payload [3 * 11]byte
 	p := payload[:0]
 	if r.index != 0 {
 		p = protowire.AppendVarint(protowire.AppendTag(p, resultIndex, protowire.VarintType), uint64(r.index))
 	}
 	p = protowire.AppendVarint(protowire.AppendTag(p, resultStatus, protowire.VarintType), uint64(r.status))
+	if r.whole {
+		p = protowire.AppendVarint(protowire.AppendTag(p, resultWhole, protowire.VarintType), 1)
+	}
 	b = protowire.AppendVarint(b, uint64(len(p)+sizeString(r.reason)))
 	return appendString(append(b, p...), resultReason, r.reason)
 }
@@ -61,6 +66,8 @@ func cutResult(b []byte) (result, int, error) {
 		return r, 0, fmt.Errorf("%w: length", errResult)
 	case size > uint64(len(b)-n):
 		return r, 0, nil
+	case size == 0:
+		return r, n, nil
 	}
 	end := n + int(size)
 	err := eachField(b[n:end], func(num protowire.Number, typ protowire.Type, value []byte, v uint64) error {
@@ -72,6 +79,8 @@ func cutResult(b []byte) (result, int, error) {
 			r.index = int(min(v, maxFrameMessages))
 		case num == resultStatus:
 			r.status = int(min(v, 1000))
+		case num == resultWhole:
+			r.whole = v != 0
 		}
 		return nil
 	})

@@ -30,6 +30,7 @@ type server struct {
 	http     *http.Server // nil when mounted
 	listener net.Listener
 	served   chan struct{} // closed when Serve has returned
+	streams  streams
 
 	mu       sync.RWMutex
 	sources  []*source          // the oldest first
@@ -54,6 +55,7 @@ func (s *server) listen(ctx context.Context) error {
 	}
 	s.listener = &boundedListener{Listener: l, limit: int64(s.options().maxConnections)}
 	s.served = make(chan struct{})
+	s.streams.begin()
 	s.http = &http.Server{
 		Handler:        s,
 		ReadTimeout:    readTimeout,
@@ -108,12 +110,13 @@ func (s *server) shutdown(ctx context.Context) error {
 	if s.http == nil {
 		return nil
 	}
+	s.streams.endIdle()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, s.http.Close())
 	}
 	<-s.served
-	return err
+	return errors.Join(err, s.streams.end(ctx))
 }
 
 func (s *server) add(src *source) {

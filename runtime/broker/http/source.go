@@ -20,9 +20,10 @@ var errStopped = errors.New("http: source is stopped")
 type source struct {
 	driver *Driver
 	entry  Entry
-	slots  int           // of the subscription's handlers
-	wake   chan struct{} // has room for one
-	slow   atomic.Bool   // the last message that was timed took longer than patience
+	slots  int                    // of the subscription's handlers
+	wake   chan struct{}          // has room for one
+	work   func(done func() bool) // of the engine; nil if that does not borrow goroutines
+	slow   atomic.Bool            // the last message that was timed took longer than patience
 
 	mu       sync.Mutex
 	arrived  []*delivery // oldest first
@@ -34,7 +35,10 @@ type source struct {
 	stopped  bool
 }
 
-var _ broker.Source = (*source)(nil)
+var (
+	_ broker.Source = (*source)(nil)
+	_ broker.Lender = (*source)(nil)
+)
 
 // delivery is a message that a source has.
 type delivery struct {
@@ -61,10 +65,10 @@ type waiter struct {
 // tell answers all who wait for d.
 func (d *delivery) tell(status int, reason string) {
 	if d.waiting.answer != nil {
-		d.waiting.answer.finish(result{d.waiting.index, status, reason})
+		d.waiting.answer.finish(result{index: d.waiting.index, status: status, reason: reason})
 	}
 	for _, w := range d.more {
-		w.answer.finish(result{w.index, status, reason})
+		w.answer.finish(result{index: w.index, status: status, reason: reason})
 	}
 }
 
@@ -88,10 +92,9 @@ func (s *source) take(f *frame, a *answer, r *room) []result {
 			status = http.StatusAccepted
 		}
 		if status != 0 {
-			ended = append(ended, result{i, status, reason})
+			ended = append(ended, result{index: i, status: status, reason: reason})
 		}
 	}
-	s.signal()
 	return ended
 }
 
@@ -160,10 +163,29 @@ func (s *source) signal() {
 	}
 }
 
+// LendTo implements [broker.Lender].
+func (s *source) LendTo(work func(done func() bool)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.work = work
+}
+
+// arrival lets the engine know that something has arrived, and lends it the calling
+// goroutine until done returns true.
+func (s *source) arrival(done func() bool) {
+	s.mu.Lock()
+	work := s.work
+	s.signal() // for who wraps a source and does not lend
+	s.mu.Unlock()
+	if work != nil {
+		work(done)
+	}
+}
+
 // Receive implements [broker.Source].
 func (s *source) Receive(ctx context.Context, buf []broker.Raw) (int, error) {
 	for {
-		if n, err := s.receive(buf); n > 0 || err != nil {
+		if n, err := s.receive(buf); n > 0 || err != nil || s.work != nil {
 			return n, err
 		}
 		select {
