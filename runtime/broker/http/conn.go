@@ -175,7 +175,6 @@ func (c *conn) write(b []byte) error {
 		defer c.SetWriteDeadline(time.Time{}) //nolint:errcheck // a connection that has ended says so when it is read
 	}
 	n, err := c.Write(b)
-	c.limited.N = maxAnswerHead // until answer has read it
 	if err != nil && n == 0 {
 		return &unsentError{err}
 	}

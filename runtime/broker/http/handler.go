@@ -52,13 +52,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if st := s.upgrade(w, r, peer); st != nil {
-		st.serve(context.WithoutCancel(r.Context()), q)
+		go st.serve(context.WithoutCancel(r.Context()), q) // so that net/http lets go of what it has for the connection
 		return
 	}
 	h := w.Header()
 	h["Content-Type"] = resultTypes
 	h["Date"] = nil // nobody reads it
-	if s.offersUpgrade() {
+	if s.offersUpgrade() && r.ProtoAtLeast(1, 1) {
 		h["Connection"], h["Upgrade"] = upgradeHeader, upgradeTokens
 	}
 	if err := q.answer(r.Context(), &httpOutlet{ResponseWriter: w}); err != nil {

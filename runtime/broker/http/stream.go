@@ -102,7 +102,7 @@ func (st *stream) isTrusted() bool {
 // await waits for a request. It returns false when there will be none.
 func (st *stream) await() bool {
 	st.busy.Store(false)
-	if st.readUntil(idleTimeout) != nil || st.server.streams.areEnding() {
+	if st.readUntil(idleTimeout) != nil || st.server.streams.ending.Load() {
 		return false
 	}
 	_, err := st.reader.Peek(1)

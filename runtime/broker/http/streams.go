@@ -13,7 +13,7 @@ type streams struct {
 	mu     sync.Mutex
 	count  int // those that are about to change included
 	open   map[*stream]struct{}
-	ending bool
+	ending atomic.Bool
 	ended  chan struct{} // closed when there are none; nil unless somebody waits
 
 	patrols atomic.Int32 // one of the constants below
@@ -31,7 +31,8 @@ const (
 func (s *streams) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open, s.ending = make(map[*stream]struct{}), false
+	s.open = make(map[*stream]struct{})
+	s.ending.Store(false)
 	if s.timer == nil {
 		s.timer = time.AfterFunc(patience, s.visit)
 		s.timer.Stop()
@@ -42,7 +43,7 @@ func (s *streams) begin() {
 func (s *streams) reserve() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ending {
+	if s.ending.Load() {
 		return false
 	}
 	s.count++
@@ -74,12 +75,6 @@ func (s *streams) remove(st *stream) {
 	defer s.mu.Unlock()
 	delete(s.open, st)
 	s.leave()
-}
-
-func (s *streams) areEnding() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ending
 }
 
 // patrol makes sure that somebody looks, a patience from now and again, for
@@ -132,7 +127,7 @@ func (s *streams) end(ctx context.Context) error {
 func (s *streams) endIdle() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ending = true
+	s.ending.Store(true)
 	ended := make(chan struct{})
 	if s.count == 0 {
 		close(ended)
