@@ -48,13 +48,16 @@ func (s *subscription) lend(done func() bool) {
 		return
 	}
 	s.workers++
-	for s.mayReceive() || s.mayStart() {
-		if s.mayReceive() { // first, so that nobody is called for nothing
+	for more := true; more; {
+		switch {
+		case s.mayReceive(): // before done, so that nobody is called for nothing
 			s.receive()
-		} else if done() {
+		case !s.mayStart():
+			more = false
+		case done():
 			s.callWorker()
-			break
-		} else {
+			more = false
+		default:
 			s.startNext()
 		}
 	}

@@ -115,6 +115,23 @@ func TestMalformedFrameVectors(t *testing.T) {
 	}
 }
 
+func TestRefusalVectors(t *testing.T) {
+	for _, v := range vectors(t, "refusals") {
+		code, err := strconv.Atoi(v[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := result{status: code, reason: v[1], whole: true}
+		b := appendResult(nil, want)
+		if got := hex.EncodeToString(b); got != v[2] {
+			t.Errorf("%+v: encoded: got %s, want %s", want, got, v[2])
+		}
+		if got, n, err := cutResult(b); got != want || n != len(b) || err != nil {
+			t.Errorf("%x: got %+v, %d, %v, want %+v", b, got, n, err, want)
+		}
+	}
+}
+
 func TestResultVectors(t *testing.T) {
 	for _, v := range vectors(t, "results") {
 		index, err := strconv.Atoi(v[0])

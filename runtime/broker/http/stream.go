@@ -135,12 +135,12 @@ func (st *stream) serveOne(ctx context.Context) error {
 		return err
 	}
 	o := st.server.options()
-	if size > uint64(o.maxRequestBytes()) { //nolint:gosec // it is positive
+	if size > uint64(o.maxRequestBytes()) {
 		return st.refuse(&refusal{http.StatusRequestEntityTooLarge, "request is too large"})
 	}
-	room := st.server.quota.enter(int64(size), o.maxRequests, o.maxHeldBytes) //nolint:gosec // it is small
+	room := st.server.quota.enter(int64(size), o.maxRequests, o.maxHeldBytes)
 	if room == nil {
-		_, err := io.CopyN(io.Discard, st.reader, int64(size)) //nolint:gosec // as above
+		_, err := io.CopyN(io.Discard, st.reader, int64(size))
 		return errors.Join(err, st.refuse(&refusal{http.StatusTooManyRequests, "too much at once"}))
 	}
 	body := make([]byte, size)
@@ -158,7 +158,7 @@ func (st *stream) serveOne(ctx context.Context) error {
 // hurry bounds the time for a request of which only a part has come.
 func (st *stream) hurry() error {
 	head, err := st.reader.Peek(min(st.reader.Buffered(), maxSizeBytes))
-	if size, n := binary.Uvarint(head); n > 0 && size <= uint64(st.reader.Buffered()-n) { //nolint:gosec // they are positive
+	if size, n := binary.Uvarint(head); n > 0 && size <= uint64(st.reader.Buffered()-n) {
 		return nil
 	}
 	return errors.Join(err, st.readUntil(readTimeout))

@@ -33,7 +33,7 @@ func (w *wire) post(header, frame string) *http.Response {
 	w.t.Helper()
 	w.send(fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s\r\n%s",
 		httpbroker.DeliverPath, frameType, len(frame), header, frame))
-	resp, err := http.ReadResponse(w.reader, nil) //nolint:bodyclose // the connection is closed
+	resp, err := http.ReadResponse(w.reader, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -394,7 +394,7 @@ func (w *wire) wantFrame() {
 		w.t.Errorf("size of a frame: %d, %v", size, err)
 		return
 	}
-	if _, err := io.CopyN(io.Discard, w.reader, int64(size)); err != nil { //nolint:gosec // it is small
+	if _, err := io.CopyN(io.Discard, w.reader, int64(size)); err != nil {
 		w.t.Error(err)
 	}
 }
