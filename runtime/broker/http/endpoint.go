@@ -95,7 +95,7 @@ func (ep *endpoint) deliver(ctx context.Context, m *outgoing, deadline time.Time
 		f.fly(ctx, deadline) // nobody else's: it may end with ctx, and needs no goroutine
 		return c.take(<-c.verdict)
 	default:
-		go f.flyAlone() //nolint:gosec,contextcheck // it carries messages of several callers and ends with the last
+		go f.flyAlone() //nolint:contextcheck // it carries messages of several callers and ends with the last
 	}
 	if admitBy != nil {
 		return ep.awaitAdmission(ctx, c, admitBy)
@@ -190,14 +190,18 @@ func (ep *endpoint) turnAway(reason error) {
 	ep.waiting = nil
 }
 
-// next lets the next request depart.
-func (ep *endpoint) next() {
+// next lets the next request depart, if there is one.
+func (ep *endpoint) next() *flight {
 	runtime.Gosched() // those who were answered may have more to send
 	ep.mu.Lock()
+	defer ep.mu.Unlock()
 	ep.ahead--
-	f := ep.depart()
-	ep.mu.Unlock()
-	if f != nil {
+	return ep.depart()
+}
+
+// flyNext is next in a goroutine of its own.
+func (ep *endpoint) flyNext() {
+	if f := ep.next(); f != nil {
 		f.flyAlone()
 	}
 }

@@ -24,6 +24,8 @@ type flight struct {
 	endpoint *endpoint
 	calls    []*call // nil for those that are settled
 	buffer   []byte  // room for a size, and the frame
+	own      bool    // it has a goroutine of its own
+	onward   bool    // which lets the next flight depart
 
 	// The mutex of the endpoint guards the rest.
 	open    int   // calls that are neither admitted nor settled
@@ -40,7 +42,8 @@ type flight struct {
 func newFlight(ep *endpoint, calls []*call, size int) *flight {
 	n := len(calls)
 	f := &flight{endpoint: ep, calls: calls, open: n, unsaid: n, present: n}
-	f.buffer = append(bodies.get(maxSizeBytes + len(ep.head) + size)[:maxSizeBytes], ep.head...)
+	f.buffer = bodies.get(maxSizeBytes + len(ep.head) + size)[:maxSizeBytes]
+	f.buffer = append(f.buffer, ep.head...)
 	for i, c := range calls {
 		f.buffer = append(f.buffer, c.message.encoded...)
 		c.flight, c.index = f, i
@@ -67,8 +70,22 @@ func (f *flight) settled(c *call) {
 	c.flight = nil
 }
 
-// flyAlone is fly in a goroutine of its own.
+// flyAlone is fly in a goroutine of its own, and then those flights that wait for
+// this one.
 func (f *flight) flyAlone() {
+	f.own = true
+	f.flyUntilLeft()
+	for f.onward {
+		if f = f.endpoint.next(); f == nil {
+			return
+		}
+		f.own = true
+		f.flyUntilLeft()
+	}
+}
+
+// flyUntilLeft is fly until nobody waits for the flight.
+func (f *flight) flyUntilLeft() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	f.endpoint.mu.Lock()
@@ -111,6 +128,13 @@ func (f *flight) results(b []byte) (used int, ended bool, err error) {
 	if len(b) == 0 {
 		return 0, false, nil
 	}
+	var room [32]said
+	all := room[:0]
+	defer func() {
+		for _, s := range all { // without the mutex, which those who are told want at once
+			s.call.verdict <- s.verdict
+		}
+	}()
 	ep := f.endpoint
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
@@ -131,7 +155,7 @@ func (f *flight) results(b []byte) (used int, ended bool, err error) {
 		case r.index >= len(f.calls):
 			return used, false, errResult
 		case f.calls[r.index] != nil:
-			f.result(f.calls[r.index], r)
+			all = f.result(f.calls[r.index], r, all)
 		}
 	}
 	switch {
@@ -147,29 +171,38 @@ func (f *flight) results(b []byte) (used int, ended bool, err error) {
 	return used, ended, nil
 }
 
-// result notes the result of one message.
-func (f *flight) result(c *call, r result) {
+// said is the verdict of a call that is settled.
+type said struct {
+	call    *call
+	verdict verdict
+}
+
+// result notes the result of one message, in all if that is its verdict.
+func (f *flight) result(c *call, r result, all []said) []said {
 	if r.status == http.StatusAccepted && f.endpoint.publisher.level == Handled {
 		if !c.admitted {
 			c.admitted = true
 			f.open--
 		}
-		return
+		return all
 	}
 	v := verdictOf(r)
 	f.left = f.left || v.kind == leaving
 	f.settled(c)
-	c.verdict <- v
+	return append(all, said{c, v})
 }
 
 // pass lets the next flight depart. The caller holds the mutex of the endpoint.
 func (f *flight) pass() {
 	f.passed = true
-	if len(f.endpoint.waiting) > 0 {
-		go f.endpoint.next()
-		return
+	switch {
+	case len(f.endpoint.waiting) == 0:
+		f.endpoint.ahead--
+	case f.own && f.unsaid == 0:
+		f.onward = true
+	default:
+		go f.endpoint.flyNext()
 	}
-	f.endpoint.ahead--
 }
 
 // end gives v to all that have no verdict.
@@ -202,7 +235,7 @@ func (f *flight) end(v verdict) {
 		f.pass()
 	case ep.ahead == 0 && len(ep.waiting) > 0: // they waited for a flight to end
 		ep.ahead++
-		go ep.next()
+		go ep.flyNext()
 	}
 }
 

@@ -174,12 +174,13 @@ func (st *stream) refuse(r *refusal) error {
 	return err
 }
 
-// answer implements [outlet]. The goroutine has nothing else to do until handlers
-// have finished, so it becomes a worker of the engine meanwhile: each change to another
-// goroutine costs as much as all the rest, where a processor has to be woken for it.
-// When a handler turns out to be slow, another goroutine writes.
+// answer implements [outlet]. With one message the goroutine has nothing else to do
+// until its handler has finished, so it becomes a worker of the engine meanwhile: to
+// change to another goroutine costs as much as all the rest, where a processor has to be
+// woken for it. When the handler turns out to be slow, another goroutine writes. With
+// several messages two goroutines are as fast.
 func (st *stream) answer(ctx context.Context, src *source, a *answer, wait time.Duration) error {
-	if wait == 0 {
+	if wait == 0 || a.messages > 1 {
 		src.arrival(always)
 		return a.write(ctx, st, wait)
 	}

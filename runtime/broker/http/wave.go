@@ -190,7 +190,7 @@ func (ep *endpoint) deliverAll(ctx context.Context, ms []*outgoing, deadline tim
 	ep.startSweeper()
 	ep.mu.Unlock()
 	if f != nil {
-		go f.flyAlone() //nolint:gosec,contextcheck // it ends with the last of its calls
+		go f.flyAlone() //nolint:contextcheck // it ends with the last of its calls
 	}
 	verdicts := make([]verdict, len(ms))
 	for i, c := range all {
