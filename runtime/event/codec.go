@@ -60,12 +60,13 @@ func (c Codec) appendBody(b []byte, m proto.Message) ([]byte, error) {
 	return b, nil
 }
 
-// readBody replaces m by what the body says. M shares no memory with it.
+// readBody sets m, which must be empty, to what the body says. M shares no memory
+// with it.
 func (c Codec) readBody(body []byte, m proto.Message) error {
 	var err error
 	switch c {
 	case Protobuf:
-		err = proto.Unmarshal(body, m)
+		err = proto.UnmarshalOptions{Merge: true}.Unmarshal(body, m) // to empty it again takes a tenth of the time
 	case JSON:
 		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(body, m)
 	default:

@@ -45,6 +45,7 @@ func decode(d *broker.Delivery, m proto.Message) error {
 	if err != nil {
 		return err
 	}
+	proto.Reset(m)
 	return codec.readBody(d.Message.Body, m)
 }
 
@@ -53,6 +54,7 @@ func decodeGoMicro(h headers, body []byte, m proto.Message) error {
 	if err != nil {
 		return err
 	}
+	proto.Reset(m)
 	return codec.readBody(body, m)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -104,8 +105,11 @@ func (f *flight) converseInHTTP(ctx context.Context, c *conn, deadline time.Time
 	return reusable && !resp.Close && writeErr == nil && c.reader.Buffered() == 0, err
 }
 
-// isOurs reports whether an answer offers or makes the change to frames.
-func isOurs(resp *http.Response) bool { return resp.Header.Get("Upgrade") == upgradeToken }
+// isOurs reports whether an answer offers or makes the change to frames. Some proxies
+// pass on Upgrade, but then not Connection.
+func isOurs(resp *http.Response) bool {
+	return resp.Header.Get("Upgrade") == upgradeToken && strings.EqualFold(resp.Header.Get("Connection"), "Upgrade")
+}
 
 // converseInFrames is converse on a connection that was upgraded.
 func (f *flight) converseInFrames(ctx context.Context, c *conn, deadline time.Time) (reusable bool, err error) {

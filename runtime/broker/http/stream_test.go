@@ -412,6 +412,8 @@ const (
 func TestPublishersChangeWhereItIsOffered(t *testing.T) {
 	b := member(t, func(w *wire) {
 		w.wantPost(false)
+		w.send(strings.Replace(offer, "Connection: Upgrade\r\n", "", 1) + "4\r\n\r\n" + handled) // as some proxies do
+		w.wantPost(false)
 		w.send(offer + "4\r\n\r\n" + handled)
 		w.wantPost(true)
 		w.send(offer + "4\r\n\r\n" + handled) // it may be declined
@@ -430,7 +432,7 @@ func TestPublishersChangeWhereItIsOffered(t *testing.T) {
 		w.wantFrame()
 		w.send(handled + "\x00")
 	})
-	for i := range 6 {
+	for i := range 7 {
 		if err := b.Publish(within(t, 5*time.Second), "orders", &broker.Message{}); err != nil {
 			t.Errorf("publish %d: %v", i, err)
 		}
