@@ -24,6 +24,10 @@ const upgraded = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpg
 // maxSizeBytes is how many bytes the size before a frame has at the most.
 const maxSizeBytes = binary.MaxVarintLen32
 
+// readBuffer is room for a frame with the messages of some publishers, so that one
+// read is enough for it.
+const readBuffer = 16 << 10
+
 // stream is the member's side of a connection that changed. One goroutine serves
 // it, one request after the other.
 type stream struct {
@@ -62,7 +66,7 @@ func (s *server) upgrade(w http.ResponseWriter, r *http.Request, peer Peer) *str
 		return nil
 	}
 	// The reader of net/http ends the context of the request when a deadline does.
-	st := &stream{Conn: c, server: s, reader: bufio.NewReader(c), peer: peer, out: []byte(upgraded), late: make(chan error, 1)}
+	st := &stream{Conn: c, server: s, reader: bufio.NewReaderSize(c, readBuffer), peer: peer, out: []byte(upgraded), late: make(chan error, 1)}
 	st.under, _ = r.Context().Value(generationKey{}).(int64)
 	st.busy.Store(true)
 	s.streams.add(st)
