@@ -45,7 +45,7 @@ func FuzzStream(f *testing.F) {
 	s := NewDriver().server
 	f.Fuzz(func(t *testing.T, input []byte) {
 		c := scripted(input)
-		st := &stream{Conn: c, server: s, reader: bufio.NewReader(c)}
+		st := &stream{Conn: c, server: s, streams: newStreams(), reader: bufio.NewReader(c)}
 		within(t, len(input), func() {
 			for st.await() {
 				if st.serveOne(t.Context()) != nil {

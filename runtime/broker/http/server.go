@@ -30,7 +30,7 @@ type server struct {
 	http     *http.Server // nil when mounted
 	listener net.Listener
 	served   chan struct{} // closed when Serve has returned
-	streams  streams
+	streams  *streams
 
 	mu       sync.RWMutex
 	sources  []*source          // the oldest first
@@ -55,7 +55,7 @@ func (s *server) listen(ctx context.Context) error {
 	}
 	s.listener = &boundedListener{Listener: l, limit: int64(s.options().maxConnections)}
 	s.served = make(chan struct{})
-	s.streams.begin()
+	s.streams = newStreams()
 	s.http = &http.Server{
 		Handler:        s,
 		ReadTimeout:    readTimeout,

@@ -33,6 +33,7 @@ const readBuffer = 16 << 10
 type stream struct {
 	net.Conn
 	server  *server
+	streams *streams
 	reader  *bufio.Reader
 	peer    Peer
 	under   int64       // generation of the certificates that the peer was accepted under
@@ -66,10 +67,13 @@ func (s *server) upgrade(w http.ResponseWriter, r *http.Request, peer Peer) *str
 		return nil
 	}
 	// The reader of net/http ends the context of the request when a deadline does.
-	st := &stream{Conn: c, server: s, reader: bufio.NewReaderSize(c, readBuffer), peer: peer, out: []byte(upgraded), late: make(chan error, 1)}
+	st := &stream{
+		Conn: c, server: s, streams: s.streams, reader: bufio.NewReaderSize(c, readBuffer), peer: peer,
+		out: []byte(upgraded), late: make(chan error, 1),
+	}
 	st.under, _ = r.Context().Value(generationKey{}).(int64)
 	st.busy.Store(true)
-	s.streams.add(st)
+	st.streams.add(st)
 	return st
 }
 
@@ -92,8 +96,8 @@ func (st *stream) end() {
 	if v := recover(); v != nil {
 		st.server.logger().Error("httpbroker: request panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 	}
-	st.server.streams.remove(st)
 	st.Close() //nolint:errcheck // the publisher is told by its end
+	st.streams.remove(st)
 }
 
 // isTrusted reports whether the certificates are those that the peer was accepted
@@ -106,7 +110,7 @@ func (st *stream) isTrusted() bool {
 // await waits for a request. It returns false when there will be none.
 func (st *stream) await() bool {
 	st.busy.Store(false)
-	if st.readUntil(idleTimeout) != nil || st.server.streams.ending.Load() {
+	if st.readUntil(idleTimeout) != nil || st.streams.ending.Load() {
 		return false
 	}
 	_, err := st.reader.Peek(1)
@@ -189,7 +193,7 @@ func (st *stream) answer(ctx context.Context, src *source, a *answer, wait time.
 		return a.write(ctx, st, wait)
 	}
 	st.lent.Store(a)
-	st.server.streams.patrol()
+	st.streams.patrol()
 	src.arrival(a.complete)
 	if !st.lent.CompareAndSwap(a, nil) {
 		return <-st.late

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -340,6 +341,33 @@ func TestIdleConnectionsEndWithTheBroker(t *testing.T) {
 		runtime.Gosched()
 	}
 	t.Errorf("%d goroutines are left, %d before", runtime.NumGoroutine(), before)
+}
+
+// TestStuckHandlersDoNotHoldUpDisconnect has a handler that ignores its cancellation,
+// on the goroutine of the connection.
+func TestStuckHandlersDoNotHoldUpDisconnect(t *testing.T) {
+	b := httpbroker.New(httpbroker.WithRegistry(httpbroker.NewMemoryRegistry()))
+	if err := b.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	begun, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	subscribe(t, b, "orders", handler(func(_ context.Context, body string) error {
+		if body == "stuck" {
+			close(begun)
+			<-release
+		}
+		return nil
+	}), broker.Queue("billing"))
+	w := openUpgraded(t, b)
+	w.frame(frameOf("orders", "billing", "", "2", "stuck"))
+	<-begun
+	if err := b.Disconnect(within(t, 100*time.Millisecond)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want that the time was over", err)
+	}
+	if _, err := io.ReadAll(w.reader); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection is still open")
+	}
 }
 
 // member accepts connections, one after the other, and lets a test play the part of a

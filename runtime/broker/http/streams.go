@@ -8,7 +8,7 @@ import (
 )
 
 // streams knows the connections that changed, of which [net/http.Server] knows
-// nothing any more.
+// nothing any more, from one Connect to the next.
 type streams struct {
 	mu     sync.Mutex
 	count  int // those that are about to change included
@@ -27,16 +27,11 @@ const (
 	morePatrols // a goroutine was lent since the last one
 )
 
-// begin allows connections to change.
-func (s *streams) begin() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.open = make(map[*stream]struct{})
-	s.ending.Store(false)
-	if s.timer == nil {
-		s.timer = time.AfterFunc(patience, s.visit)
-		s.timer.Stop()
-	}
+func newStreams() *streams {
+	s := &streams{open: make(map[*stream]struct{})}
+	s.timer = time.AfterFunc(patience, s.visit)
+	s.timer.Stop()
+	return s
 }
 
 // reserve counts a connection that is about to change, unless all are to end.
@@ -109,15 +104,14 @@ func (s *streams) visit() {
 }
 
 // end closes the connections: those that have a request when it is answered, or
-// when ctx ends.
+// when ctx ends. It does not wait for handlers that ignore their cancellation, to which
+// goroutines may be lent.
 func (s *streams) end(ctx context.Context) error {
-	ended := s.endIdle()
 	select {
-	case <-ended:
+	case <-s.endIdle():
 		return nil
 	case <-ctx.Done():
 		s.closeAll()
-		<-ended
 		return context.Cause(ctx)
 	}
 }
