@@ -231,7 +231,8 @@ type (
 	// Receive. From then on Receive does not block: it returns 0 and no error when
 	// there is nothing, and the source calls work after each arrival. That makes the
 	// calling goroutine a worker of the subscription until there is nothing for it to
-	// do or done returns true; done is called between attempts and must not block.
+	// do or done returns true; done is called between attempts and must not block. A
+	// handler may keep the goroutine for long, or end it.
 	Lender interface {
 		LendTo(work func(done func() bool))
 	}

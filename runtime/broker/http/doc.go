@@ -53,9 +53,9 @@
 // leave together. One caller alone has one request per message, many share them,
 // and no message ever waits for company.
 //
-// The first request on a connection is one of HTTP/1.1; then the connection changes to
-// the same frames without HTTP around each, and the goroutine that reads a request runs
-// its handlers. It stays HTTP where the member is mounted in another server, asks for a
+// The first requests on a connection are HTTP/1.1; then it changes to the same frames
+// without HTTP around each, and the goroutine that reads a request with one message runs
+// its handler. It stays HTTP where the member is mounted in another server, asks for a
 // token or a signature, or is behind a proxy.
 //
 // # Shutdown
