@@ -124,8 +124,10 @@ func (f *flight) converseInFrames(ctx context.Context, c *conn, deadline time.Ti
 	return reusable && writeErr == nil, c.explain(deadline, err)
 }
 
-// readFrames hands out results as they come, until the one that ends the answer.
+// readFrames hands out results as they come, until the one that ends the answer or
+// nobody waits for more.
 func (f *flight) readFrames(ctx context.Context, c *conn, deadline time.Time) (reusable bool, err error) {
+	f.framed = true
 	for want := 1; ; {
 		if _, err := c.reader.Peek(want); err != nil {
 			return false, err
@@ -142,8 +144,8 @@ func (f *flight) readFrames(ctx context.Context, c *conn, deadline time.Time) (r
 			return false, err
 		}
 		want = c.reader.Buffered() + 1
-		if ended {
-			return want == 1, f.refusal
+		if ended || f.over {
+			return ended && want == 1, f.refusal
 		}
 		if err := c.await(ctx, deadline); err != nil {
 			return false, err

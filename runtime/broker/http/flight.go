@@ -25,7 +25,9 @@ type flight struct {
 	calls    []*call // nil for those that are settled
 	buffer   []byte  // room for a size, and the frame
 	own      bool    // it has a goroutine of its own
-	onward   bool    // which lets the next flight depart
+	framed   bool    // its answer is in frames
+	onward   bool    // its goroutine lets the next flight depart
+	over     bool    // it needs no more of its answer
 
 	// The mutex of the endpoint guards the rest.
 	open    int   // calls that are neither admitted nor settled
@@ -165,8 +167,9 @@ func (f *flight) results(b []byte) (used int, ended bool, err error) {
 	default:
 		ep.health.succeed()
 	}
+	f.over = f.framed && f.unsaid == 0
 	if f.open == 0 && !f.passed {
-		f.pass()
+		f.pass(f.over)
 	}
 	return used, ended, nil
 }
@@ -192,13 +195,14 @@ func (f *flight) result(c *call, r result, all []said) []said {
 	return append(all, said{c, v})
 }
 
-// pass lets the next flight depart. The caller holds the mutex of the endpoint.
-func (f *flight) pass() {
+// pass lets the next flight depart, in the same goroutine when this one is over. The
+// caller holds the mutex of the endpoint.
+func (f *flight) pass(over bool) {
 	f.passed = true
 	switch {
 	case len(f.endpoint.waiting) == 0:
 		f.endpoint.ahead--
-	case f.own && f.unsaid == 0:
+	case f.own && over:
 		f.onward = true
 	default:
 		go f.endpoint.flyNext()
@@ -232,7 +236,7 @@ func (f *flight) end(v verdict) {
 	ep.aloft = slices.Delete(ep.aloft, i, i+1)
 	switch {
 	case !f.passed:
-		f.pass()
+		f.pass(true)
 	case ep.ahead == 0 && len(ep.waiting) > 0: // they waited for a flight to end
 		ep.ahead++
 		go ep.flyNext()

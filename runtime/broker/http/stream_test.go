@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -493,5 +494,60 @@ func TestAnswersInFramesThatAreWrong(t *testing.T) {
 				t.Errorf("got %v, want ErrUncertain", err)
 			}
 		})
+	}
+}
+
+// TestAnswersWithoutTheirEndHoldUpNobody has a member that says all results and never
+// that the answer has ended. Those who wait for the request must not wait for that.
+func TestAnswersWithoutTheirEndHoldUpNobody(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test
+	if err != nil {
+		t.Fatal(err)
+	}
+	var members sync.WaitGroup
+	members.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			members.Go(func() { resultsWithoutEnd(t, &wire{t, c, bufio.NewReader(c)}) })
+		}
+	})
+	b := connect(t, forged{[]httpbroker.Entry{{Topic: "orders", Queue: "q", Instance: "i", Address: l.Addr().String()}}})
+	load(t, func(context.Context) error {
+		return b.Publish(within(t, 2*time.Second), "orders", &broker.Message{}) // less than a silence of the member may last
+	}, 20, 100)
+	if err := b.Disconnect(within(t, long)); err != nil {
+		t.Error(err)
+	}
+	l.Close() //nolint:errcheck // a test
+	members.Wait()
+}
+
+// resultsWithoutEnd offers the change, makes it, and answers one request after it.
+func resultsWithoutEnd(t *testing.T, w *wire) {
+	defer w.Close() //nolint:errcheck // a test
+	for {
+		r, err := http.ReadRequest(w.reader)
+		if err != nil {
+			return
+		}
+		frame, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		results := ""
+		for i := range strings.Count(string(frame), "\x2a") { // each message has a short id, without this byte
+			results += string([]byte{5, 8, byte(i), 16, 0xc8, 1})
+		}
+		if r.Header.Get("Upgrade") == "" {
+			w.send(offer + fmt.Sprint(len(results)) + "\r\n\r\n" + results)
+			continue
+		}
+		w.send(switching + results)
+		io.Copy(io.Discard, w.reader) //nolint:errcheck // until the publisher closes
+		return
 	}
 }
