@@ -160,9 +160,9 @@ func (a *answer) appendPending() {
 
 // outlet is where an answer goes.
 type outlet interface {
-	// answer lets a source know that something has arrived, and writes the answer:
-	// in one piece when all results come within wait.
-	answer(ctx context.Context, src *source, a *answer, wait time.Duration) error
+	// answer lets the engine work on what has arrived, and writes the answer: in one
+	// piece when all results come within wait.
+	answer(ctx context.Context, work work, a *answer, wait time.Duration) error
 
 	// write writes results, and with the last ones the end of the answer.
 	write(results []byte, last bool) error
@@ -178,8 +178,8 @@ type httpOutlet struct {
 	control *http.ResponseController // nil when the answer is written at once
 }
 
-func (o *httpOutlet) answer(ctx context.Context, src *source, a *answer, wait time.Duration) error {
-	src.arrival(always)
+func (o *httpOutlet) answer(ctx context.Context, work work, a *answer, wait time.Duration) error {
+	work(always)
 	return a.write(ctx, o, wait)
 }
 

@@ -201,7 +201,5 @@ func (ep *endpoint) next() *flight {
 
 // flyNext is next in a goroutine of its own.
 func (ep *endpoint) flyNext() {
-	if f := ep.next(); f != nil {
-		f.flyAlone()
-	}
+	ep.next().flyAlone()
 }

@@ -12,8 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// deadlineSlack is how much too early the deadline of a connection may be: setting
-// one for each request would cost as much as parsing it.
+// deadlineSlack is how much too early the deadline of a connection may be.
 const deadlineSlack = attemptTimeout / 10
 
 // exchange sends the request and hands out results until the answer ends. Where
@@ -87,7 +86,7 @@ func (f *flight) converseInHTTP(ctx context.Context, c *conn, deadline time.Time
 		return false, c.explain(deadline, errors.Join(err, writeErr))
 	}
 	switch {
-	case resp.StatusCode == http.StatusSwitchingProtocols && isOurs(resp):
+	case resp.StatusCode == http.StatusSwitchingProtocols && isUpgrade(resp.Header):
 		c.upgraded = true
 		reusable, err = f.readFrames(ctx, c, deadline)
 		return reusable && writeErr == nil, c.explain(deadline, err)
@@ -96,7 +95,7 @@ func (f *flight) converseInHTTP(ctx context.Context, c *conn, deadline time.Time
 	case resp.Header.Get("Content-Type") != resultType:
 		return false, errProtocol
 	default:
-		if isOurs(resp) {
+		if isUpgrade(resp.Header) {
 			f.endpoint.upgrades.Store(true)
 		}
 		err = c.explain(deadline, f.read(ctx, c, resp.Body, deadline))
@@ -105,10 +104,10 @@ func (f *flight) converseInHTTP(ctx context.Context, c *conn, deadline time.Time
 	return reusable && !resp.Close && writeErr == nil && c.reader.Buffered() == 0, err
 }
 
-// isOurs reports whether an answer offers or makes the change to frames. Some proxies
-// pass on Upgrade, but then not Connection.
-func isOurs(resp *http.Response) bool {
-	return resp.Header.Get("Upgrade") == upgradeToken && strings.EqualFold(resp.Header.Get("Connection"), "Upgrade")
+// isUpgrade reports whether a header offers, asks for or makes the change to frames.
+// Some proxies pass on Upgrade, but then not Connection.
+func isUpgrade(h http.Header) bool {
+	return h.Get("Upgrade") == upgradeToken && strings.EqualFold(h.Get("Connection"), "Upgrade")
 }
 
 // converseInFrames is converse on a connection that was upgraded.
@@ -159,13 +158,20 @@ func (c *conn) await(ctx context.Context, deadline time.Time) error {
 	if !deadline.IsZero() && deadline.Before(next) {
 		next, slack = deadline, 0
 	}
-	if late := next.Sub(c.readBy); late < 0 || late > slack {
-		if err := c.SetReadDeadline(next); err != nil {
-			return err
-		}
-		c.readBy = next
+	if err := moveDeadline(&c.readBy, next, slack, c.SetReadDeadline); err != nil {
+		return err
 	}
 	return ctx.Err() // after it: were ctx to end now, its function would set another deadline
+}
+
+// moveDeadline sets a deadline, unless the present one is at most slack earlier:
+// setting one for each request would cost as much as parsing it.
+func moveDeadline(by *time.Time, next time.Time, slack time.Duration, set func(time.Time) error) error {
+	if early := next.Sub(*by); 0 <= early && early <= slack {
+		return nil
+	}
+	*by = next
+	return set(next)
 }
 
 // explain gives the end of a deadline its name. It returns nil when err is nil.

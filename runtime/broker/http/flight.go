@@ -73,16 +73,15 @@ func (f *flight) settled(c *call) {
 }
 
 // flyAlone is fly in a goroutine of its own, and then those flights that wait for
-// this one.
+// this one. F may be nil.
 func (f *flight) flyAlone() {
-	f.own = true
-	f.flyUntilLeft()
-	for f.onward {
-		if f = f.endpoint.next(); f == nil {
-			return
-		}
+	for f != nil {
 		f.own = true
 		f.flyUntilLeft()
+		if !f.onward {
+			return
+		}
+		f = f.endpoint.next()
 	}
 }
 

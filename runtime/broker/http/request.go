@@ -34,14 +34,15 @@ func (s *server) open(ctx context.Context, peer Peer, body []byte, room *room) (
 func (q *request) answer(ctx context.Context, to outlet) error {
 	defer q.room.leave()
 	a := newAnswer(len(q.messages))
-	for _, ended := range q.source.take(q.frame, a, q.room) {
-		a.finish(ended)
+	results, work := q.source.take(q.frame, a, q.room)
+	for _, r := range results {
+		a.finish(r)
 	}
 	wait := patience
 	if q.source.slow.Load() {
 		wait = 0
 	}
-	err := to.answer(ctx, q.source, a, wait)
+	err := to.answer(ctx, work, a, wait)
 	if err != nil {
 		q.source.withdraw(a)
 	}

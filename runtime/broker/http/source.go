@@ -20,10 +20,10 @@ var errStopped = errors.New("http: source is stopped")
 type source struct {
 	driver *Driver
 	entry  Entry
-	slots  int                    // of the subscription's handlers
-	wake   chan struct{}          // has room for one
-	work   func(done func() bool) // of the engine; nil if that does not borrow goroutines
-	slow   atomic.Bool            // the last message that was timed took longer than patience
+	slots  int           // of the subscription's handlers
+	wake   chan struct{} // has room for one
+	work   work          // of the engine; nil if that does not borrow goroutines
+	slow   atomic.Bool   // the last message that was timed took longer than patience
 
 	mu       sync.Mutex
 	arrived  []*delivery // oldest first
@@ -72,9 +72,12 @@ func (d *delivery) tell(status int, reason string) {
 	}
 }
 
+// work lends the engine a goroutine; see [broker.Lender].
+type work func(done func() bool)
+
 // take admits the messages of a frame in their order, as many as there is room
-// for, and returns the results of those that end at once.
-func (s *source) take(f *frame, a *answer, r *room) []result {
+// for, and returns the results of those that end at once and what is to be called then.
+func (s *source) take(f *frame, a *answer, r *room) ([]result, work) {
 	hashes := s.driver.hasher
 	var ended []result
 	s.mu.Lock()
@@ -95,7 +98,11 @@ func (s *source) take(f *frame, a *answer, r *room) []result {
 			ended = append(ended, result{index: i, status: status, reason: reason})
 		}
 	}
-	return ended
+	if s.work != nil {
+		return ended, s.work
+	}
+	s.signal()
+	return ended, func(func() bool) {}
 }
 
 // admit returns how a message ends at once, or 0 when it will be told later.
@@ -168,18 +175,6 @@ func (s *source) LendTo(work func(done func() bool)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.work = work
-}
-
-// arrival lets the engine know that something has arrived, and lends it the calling
-// goroutine until done returns true.
-func (s *source) arrival(done func() bool) {
-	s.mu.Lock()
-	work := s.work
-	s.signal() // for who wraps a source and does not lend
-	s.mu.Unlock()
-	if work != nil {
-		work(done)
-	}
 }
 
 // Receive implements [broker.Source].

@@ -58,7 +58,7 @@ func (s *server) offersUpgrade() bool {
 // upgrade changes the connection of a request that asks for it. It returns nil when
 // the request is to be answered as any.
 func (s *server) upgrade(w http.ResponseWriter, r *http.Request, peer Peer) *stream {
-	if r.Header.Get("Upgrade") != upgradeToken || !r.ProtoAtLeast(1, 1) || !s.offersUpgrade() || !s.streams.reserve() {
+	if !isUpgrade(r.Header) || !r.ProtoAtLeast(1, 1) || !s.offersUpgrade() || !s.streams.reserve() {
 		return nil
 	}
 	c, _, err := http.NewResponseController(w).Hijack() // what was sent too early is lost
@@ -118,19 +118,9 @@ func (st *stream) await() bool {
 	return err == nil
 }
 
-// readUntil moves the deadline for reading, if it is not near enough: that costs
-// as much as reading a small frame.
+// readUntil gives the client time for what comes next.
 func (st *stream) readUntil(d time.Duration) error {
-	return moveDeadline(&st.readBy, d, st.SetReadDeadline)
-}
-
-func moveDeadline(by *time.Time, d time.Duration, set func(time.Time) error) error {
-	next := time.Now().Add(d)
-	if early := next.Sub(*by); early >= 0 && early <= d/10 {
-		return nil
-	}
-	*by = next
-	return set(next)
+	return moveDeadline(&st.readBy, time.Now().Add(d), d/10, st.SetReadDeadline)
 }
 
 // serveOne reads a request and answers it.
@@ -187,14 +177,14 @@ func (st *stream) refuse(r *refusal) error {
 // change to another goroutine costs as much as all the rest, where a processor has to be
 // woken for it. When the handler turns out to be slow, another goroutine writes. With
 // several messages two goroutines are as fast.
-func (st *stream) answer(ctx context.Context, src *source, a *answer, wait time.Duration) error {
+func (st *stream) answer(ctx context.Context, work work, a *answer, wait time.Duration) error {
 	if wait == 0 || a.messages > 1 {
-		src.arrival(always)
+		work(always)
 		return a.write(ctx, st, wait)
 	}
 	st.lent.Store(a)
 	st.streams.patrol()
-	src.arrival(a.complete)
+	work(a.complete)
 	if !st.lent.CompareAndSwap(a, nil) {
 		return <-st.late
 	}
@@ -206,7 +196,7 @@ func (st *stream) writeFor(a *answer) { st.late <- a.write(st.life, st, 0) }
 
 // write implements [outlet]. An answer ends with an empty result.
 func (st *stream) write(results []byte, last bool) error {
-	if err := moveDeadline(&st.writeBy, writeTimeout, st.SetWriteDeadline); err != nil {
+	if err := moveDeadline(&st.writeBy, time.Now().Add(writeTimeout), writeTimeout/10, st.SetWriteDeadline); err != nil {
 		return err
 	}
 	st.out = append(st.out, results...)
