@@ -54,7 +54,10 @@ type exchange struct {
 	ctx     context.Context
 	client  *event.Client
 	handled chan struct{}
-	left    int // until handled is told
+
+	_    [64]byte // what the handler writes is on a cache line of its own
+	left int      // until handled is told
+	_    [64]byte
 }
 
 func newExchange(t testing.TB) *exchange {
