@@ -83,9 +83,9 @@ type SourceSpec struct {
 	// message for the life of the source.
 	Queue string
 
-	// MaxInFlight is how many handlers run at once, Window how many deliveries
-	// the engine holds at most.
-	MaxInFlight, Window int
+	// MaxInFlight is how many handlers run at once, Prefetch how many deliveries more
+	// the engine takes, and Window how many it holds at most.
+	MaxInFlight, Prefetch, Window int
 }
 
 // Raw is one delivery as a driver sees it.
@@ -157,8 +157,8 @@ type Info struct {
 	// it delivers again; 0 means for ever.
 	AckWait time.Duration
 
-	// Prefetch is how many deliveries beyond MaxInFlight the engine may take to
-	// have work at hand. Members of a queue that prefetch starve others.
+	// Prefetch is the least of [SubscribeOptions.Prefetch]. Members of a queue that
+	// prefetch starve others.
 	Prefetch int
 
 	// MaxMessageBytes is the largest body that the transport takes; 0 means no

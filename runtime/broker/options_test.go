@@ -26,6 +26,7 @@ func TestSubscribeRefusesWhatCannotWork(t *testing.T) {
 		{"own dead letter", "t", handler, []SubscribeOption{DeadLetter("t")}, []string{"its own dead letter"}, nil},
 		{"no handler", "t", nil, nil, []string{"handler is nil"}, nil},
 		{"in flight", "t", handler, []SubscribeOption{MaxInFlight(0)}, []string{"option MaxInFlight", "got 0"}, nil},
+		{"prefetch", "t", handler, []SubscribeOption{Prefetch(-1)}, []string{"option Prefetch", "got -1"}, nil},
 		{"window", "t", handler, []SubscribeOption{MaxInFlight(8), Window(4)}, []string{"option Window", "got 4", "8"}, nil},
 		{"attempts without dead letter", "t", handler, []SubscribeOption{MaxAttempts(3)}, []string{"option MaxAttempts needs DeadLetter", "DropAfter"}, nil},
 		{"negative attempts", "t", handler, []SubscribeOption{MaxAttempts(-1)}, []string{"got -1"}, nil},
@@ -68,6 +69,9 @@ func TestDefaults(t *testing.T) {
 	}
 	if o := NewSubscribeOptions(MaxInFlight(100)); o.Window != 400 {
 		t.Errorf("window %d for 100 in flight, want 400", o.Window)
+	}
+	if o := NewSubscribeOptions(Prefetch(100)); o.Window != 101 {
+		t.Errorf("window %d for 100 ahead, want 101", o.Window)
 	}
 }
 

@@ -55,7 +55,8 @@ func (e *Engine) subscribe(ctx context.Context, topic string, h RecordHandler, o
 			return nil, fmt.Errorf("dead letter: %w", err)
 		}
 	}
-	source, err := e.driver.Open(ctx, SourceSpec{topic, o.Queue, o.MaxInFlight, o.Window})
+	o.Prefetch = max(o.Prefetch, settings.info.Prefetch)
+	source, err := e.driver.Open(ctx, SourceSpec{topic, o.Queue, o.MaxInFlight, o.Prefetch, o.Window})
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +100,7 @@ func checkSubscribe(topic string, h RecordHandler, o SubscribeOptions) error {
 	fail(h == nil, "handler is nil")
 	fail(o.DeadLetter == topic, "option DeadLetter: the topic cannot be its own dead letter")
 	fail(o.MaxInFlight < 1, "option MaxInFlight: got %d, want at least 1", o.MaxInFlight)
+	fail(o.Prefetch < 0, "option Prefetch: got %d, want 0 or more", o.Prefetch)
 	fail(o.Window < o.MaxInFlight, "option Window: got %d, want at least MaxInFlight, which is %d", o.Window, o.MaxInFlight)
 	fail(o.MaxAttempts < 0, "option MaxAttempts: got %d, want 0 or more", o.MaxAttempts)
 	fail(o.DropExhausted && o.MaxAttempts < 1, "option DropAfter: got %d, want at least 1", o.MaxAttempts)

@@ -102,7 +102,7 @@ func newSubscription(ctx context.Context, e *Engine, src Source, topic string, h
 	s.pulling, s.stopPull = context.WithCancel(s.settling)
 	handling, cancel := context.WithCancelCause(s.settling)
 	s.ctx, s.cancel = context.WithValue(handling, handlerKey{}, s), cancel
-	s.receiveIn = make([]Raw, o.MaxInFlight+s.settings.info.Prefetch)
+	s.receiveIn = make([]Raw, o.MaxInFlight+o.Prefetch)
 	if s.settings.info.Capabilities.Contiguous {
 		s.log = newContiguousLog()
 	}

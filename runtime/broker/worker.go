@@ -80,11 +80,11 @@ func (s *subscription) mayReceive() bool {
 	return !s.stopping && !s.receiving && !s.empty && !s.paused && s.room() > 0
 }
 
-// room is how many deliveries may be taken: enough to keep all handlers busy,
-// and no more than the window. What waits behind its key or for a retry fills
+// room is how many deliveries may be taken: enough to keep all handlers busy, those
+// to have at hand, and no more than the window. What waits behind its key or for a retry fills
 // the window but no slot (H3).
 func (s *subscription) room() int {
-	slots := s.options.MaxInFlight + s.settings.info.Prefetch - s.running - s.holdings.ready.len
+	slots := s.options.MaxInFlight + s.options.Prefetch - s.running - s.holdings.ready.len
 	return min(slots, s.options.Window-s.holdings.len)
 }
 

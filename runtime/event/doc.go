@@ -30,7 +30,8 @@
 // Events with the same key that are published one after the other are handled
 // in that order, one at a time, even when an earlier one is retried. Others are
 // not ordered. [Concurrency] lets events of different keys, and those without
-// one, run at once; the default is one at a time.
+// one, run at once; the default is one at a time. [Prefetch] speeds up handlers that
+// have to run one after the other.
 //
 // # Types and topics
 //

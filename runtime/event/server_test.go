@@ -202,11 +202,11 @@ func TestOptionsReachTheBroker(t *testing.T) {
 	}{
 		{"none", nil, func(o *broker.SubscribeOptions) { o.DeadLetter = "billing.dead-letters" }},
 		{"all", []event.SubscribeOption{
-			event.Queue("q"), event.Concurrency(8), event.Window(100), event.MaxAttempts(3), event.DeadLetter("dl"),
+			event.Queue("q"), event.Concurrency(8), event.Prefetch(16), event.Window(100), event.MaxAttempts(3), event.DeadLetter("dl"),
 			event.MaxDeliveries(50), event.Backoff(time.Second, time.Minute),
 		}, func(o *broker.SubscribeOptions) {
 			*o = broker.SubscribeOptions{
-				Queue: "q", MaxInFlight: 8, Window: 100, MaxAttempts: 3, DeadLetter: "dl",
+				Queue: "q", MaxInFlight: 8, Prefetch: 16, Window: 100, MaxAttempts: 3, DeadLetter: "dl",
 				MaxDeliveries: 50, BackoffMin: time.Second, BackoffMax: time.Minute,
 			}
 		}},
@@ -318,6 +318,7 @@ func TestSubscribeRefusesWhatIsNotValid(t *testing.T) {
 		{"queue", sub("s", event.Queue("")), "queue: invalid topic"},
 		{"dead letter", sub("s", event.DeadLetter("a b")), "dead letter: invalid topic"},
 		{"concurrency", sub("s", event.Concurrency(0)), "concurrency: 0 is less than 1"},
+		{"prefetch", sub("s", event.Prefetch(0)), "prefetch: 0 is less than 1"},
 		{"window", sub("s", event.Window(-1)), "window: -1 is less than 1"},
 		{"max attempts", sub("s", event.MaxAttempts(0)), "max attempts: 0"},
 		{"drop after", sub("s", event.DropAfter(0)), "drop after: 0"},

@@ -42,12 +42,20 @@ func Broadcast() SubscribeOption {
 
 // Concurrency lets n handlers run at once. Default 1. Events with the same key
 // never overlap and never reorder. With JetStream, RabbitMQ and Redis n is also how
-// many events travel together: with 1 each costs a round trip to the server.
+// many events travel together: with 1 each costs a round trip to the server. Where
+// handlers must run one after the other, [Prefetch] helps.
 func Concurrency(n int) SubscribeOption {
 	return subscribeOption(func(o *subscribeOptions) { o.maxInFlight = o.positive("concurrency", n) })
 }
 
-// Window limits how many events the subscription holds at once: running,
+// Prefetch takes up to n events more than are handled, so that the next one is at hand
+// when a handler ends. Another member of the queue cannot have them meanwhile; see
+// broker.Prefetch, also for the default, which is 0 as a rule.
+func Prefetch(n int) SubscribeOption {
+	return subscribeOption(func(o *subscribeOptions) { o.prefetch = o.positive("prefetch", n) })
+}
+
+// Window limits how many events the subscription holds at once: running, at hand,
 // waiting behind their key, waiting for a retry. Default: see broker.Window.
 func Window(n int) SubscribeOption {
 	return subscribeOption(func(o *subscribeOptions) { o.window = o.positive("window", n) })
@@ -145,7 +153,7 @@ type subscribeOptions struct {
 
 // routeOptions are those that hold for a topic and queue as a whole.
 type routeOptions struct {
-	maxInFlight            int
+	maxInFlight, prefetch  int
 	window                 int // 0: the broker's default, as in all that follow
 	maxAttempts            int
 	drop                   bool
@@ -195,6 +203,7 @@ func (o *routeOptions) brokerOptions(queue, deadLetter string) []broker.Subscrib
 	opts := []broker.SubscribeOption{
 		broker.Queue(queue),
 		broker.MaxInFlight(o.maxInFlight),
+		broker.Prefetch(o.prefetch),
 		broker.Backoff(o.backoffMin, o.backoffMax),
 		broker.DeadLetter(deadLetter),
 	}
@@ -222,6 +231,7 @@ func (o *routeOptions) differences(p *routeOptions) string {
 		}
 	}
 	compare("concurrency", o.maxInFlight, p.maxInFlight)
+	compare("prefetch", o.prefetch, p.prefetch)
 	compare("window", o.window, p.window)
 	compare("max attempts", o.maxAttempts, p.maxAttempts)
 	compare("drop", o.drop, p.drop)

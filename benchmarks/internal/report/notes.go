@@ -8,10 +8,10 @@ var notes = map[string]string{
 		"with a new id.",
 	"NATS JetStream": "`MaxInFlight(1)`, the default of a handler, asks the server for one message at a time, so that no idle member of the queue " +
 		"waits for what a busy one holds: each costs a round trip. The bare client takes 500 ahead. A service that wants throughput sets " +
-		"`Concurrency`; events of one key stay in order.",
+		"`Concurrency`, where events of one key stay in order, or `Prefetch` if its handler has to run alone.",
 	"RabbitMQ":      roundTrips,
 	"Redis Streams": roundTrips,
-	"Kafka":         "What lies in a partition is for its member alone, so 128 messages are taken ahead, whatever the concurrency.",
+	"Kafka":         "What lies in a partition is for its member alone, so what the window holds (64) is taken ahead, whatever the concurrency.",
 	"MQTT":          "Watermill has no adapter for MQTT, and the bare client no publish that returns before the confirmation and tells it later.",
 	"generator": "Processes that read one request of so many messages, in files of a hundred, each with comments, options and a service " +
 		"with a method for each message.",
@@ -28,4 +28,4 @@ var notes = map[string]string{
 }
 
 const roundTrips = "As with JetStream, a handler with `MaxInFlight(1)` has one message from the server at a time, and each costs a round trip, here " +
-	"with a sync of the disk in it. With 64 they are fetched and acknowledged together."
+	"with a sync of the disk in it. With 64, or with `Prefetch`, they are fetched and acknowledged together."

@@ -80,12 +80,12 @@ func consume(ctx context.Context, b *measure.Bench, group string, c *candidates,
 	}
 	sides := []measure.Side{bare.side("bare client", raw, s)}
 	sides[0].Note = "takes 64 messages ahead, or what its library has as default; one handler at a time"
-	for _, n := range []int{1, 64} {
-		records, err := c.records(ctx, fmt.Sprintf("records-in-%d", n), s, n)
+	for _, in := range []intake{{concurrency: 1}, {concurrency: 1, prefetch: 64}, {concurrency: 64}} {
+		records, err := c.records(ctx, in, s)
 		if err != nil {
 			return err
 		}
-		typed, err := c.typed(ctx, b, fmt.Sprintf("%s-in-%d.", c.base, n), s, n)
+		typed, err := c.typed(ctx, b, in, s)
 		if err != nil {
 			return err
 		}
@@ -96,32 +96,51 @@ func consume(ctx context.Context, b *measure.Bench, group string, c *candidates,
 
 func newConsumer() *consumer { return &consumer{counter: measure.NewCounter()} }
 
-// records handles n messages at a time, with the broker alone.
-func (c *candidates) records(ctx context.Context, side string, s streamer, n int) (measure.Side, error) {
-	topic, in := c.topic(side), newConsumer()
+// intake is how many messages are handled at a time, and taken ahead.
+type intake struct{ concurrency, prefetch int }
+
+func (i intake) slug() string { return fmt.Sprintf("in-%d-%d", i.concurrency, i.prefetch) }
+
+// options names the options, with the name of the one for concurrency.
+func (i intake) options(concurrency string) string {
+	text := fmt.Sprintf("%s(%d)", concurrency, i.concurrency)
+	if i.prefetch > 0 {
+		text += fmt.Sprintf(", Prefetch(%d)", i.prefetch)
+	}
+	return text
+}
+
+// records handles messages with the broker alone.
+func (c *candidates) records(ctx context.Context, i intake, s streamer) (measure.Side, error) {
+	topic, in := c.topic("records-"+i.slug()), newConsumer()
 	if err := c.declare(ctx, topic); err != nil {
 		return measure.Side{}, err
 	}
 	_, err := c.engine.SubscribeRecords(ctx, topic, func(_ context.Context, d *broker.RecordDelivery) error {
 		return in.handle(d.Record.Body)
-	}, broker.Queue("billing"), broker.MaxInFlight(n))
-	return in.side(fmt.Sprintf("micro-event, Broker only, MaxInFlight(%d)", n), topic, s), err
+	}, broker.Queue("billing"), broker.MaxInFlight(i.concurrency), broker.Prefetch(i.prefetch))
+	return in.side("micro-event, Broker only, "+i.options("MaxInFlight"), topic, s), err
 }
 
-// typed handles n events at a time.
-func (c *candidates) typed(ctx context.Context, b *measure.Bench, prefix string, s streamer, n int) (measure.Side, error) {
+// typed handles events.
+func (c *candidates) typed(ctx context.Context, b *measure.Bench, i intake, s streamer) (measure.Side, error) {
+	prefix := c.base + "-" + i.slug() + "."
 	topic, in := prefix+ordersv1.OrderCreatedTopic, newConsumer()
 	if err := c.declare(ctx, topic); err != nil {
 		return measure.Side{}, err
 	}
 	server := event.NewServer(c.engine, "billing", event.TopicPrefix(prefix))
+	opts := []event.SubscribeOption{event.Concurrency(i.concurrency)}
+	if i.prefetch > 0 {
+		opts = append(opts, event.Prefetch(i.prefetch))
+	}
 	err := ordersv1.SubscribeOrderCreated(server, func(context.Context, *ordersv1.OrderCreated) error {
 		in.count()
 		return nil
-	}, event.Concurrency(n))
+	}, opts...)
 	if err := errors.Join(err, server.Start(ctx)); err != nil {
 		return measure.Side{}, err
 	}
 	b.Cleanup(func() error { return server.Stop(context.Background()) })
-	return in.side(fmt.Sprintf("micro-event, Concurrency(%d)", n), topic, s), nil
+	return in.side("micro-event, "+i.options("Concurrency"), topic, s), nil
 }

@@ -164,6 +164,9 @@ func settleDefects() []defect {
 		{"loses what is given back", "U2_a_parked_retry_goes_back", settled(func(broker.Outcome) broker.Outcome {
 			return broker.Ack
 		})},
+		{"loses what was at hand", "U2_what_was_prefetched_goes_back_uncounted", settled(func(broker.Outcome) broker.Outcome {
+			return broker.Ack
+		})},
 		{"loses what a drain cut", "U2_a_cut_handler_is_given_back_uncounted", settled(func(broker.Outcome) broker.Outcome {
 			return broker.Ack
 		})},

@@ -183,6 +183,18 @@ func (in *inbox) wantHandled(ids ...string) {
 	}
 }
 
+// wantFirstAttempts waits until the messages were handled, each by one call, which
+// was the first attempt.
+func (in *inbox) wantFirstAttempts(ids ...string) {
+	in.env.Helper()
+	for _, id := range ids {
+		in.await("message "+id, func() bool { return in.done[id] })
+		if calls := in.of(id); len(calls) != 1 || calls[0].attempt != 1 {
+			in.env.Errorf("message %q: got %d calls, the first as attempt %d, want one as attempt 1", id, len(calls), calls[0].attempt)
+		}
+	}
+}
+
 // wantOrder is wantHandled in the order of the starts.
 func (in *inbox) wantOrder(ids ...string) {
 	in.env.Helper()

@@ -22,6 +22,7 @@ func unsubscribeTests() []test {
 		{"U1_unsubscribe_inside_its_handler", (*env).unsubscribeInside, []need{outlives}},
 		{"U1_a_hanging_handler_is_named", (*env).hangingNamed, nil},
 		{"U2_what_has_not_started_goes_back_uncounted", (*env).unstartedGoBack, []need{outlives}},
+		{"U2_what_was_prefetched_goes_back_uncounted", (*env).prefetchedGoBack, []need{outlives}},
 		{"U2_a_parked_retry_goes_back", (*env).parkedGoesBack, []need{outlives}},
 		{"U2_a_cut_handler_is_given_back_uncounted", (*env).cutGoesBack, []need{outlives}},
 		{"U2_order_holds_across_a_handover", (*env).orderAcrossHandover, []need{keyOrder, outlives}},
@@ -221,14 +222,32 @@ func (e *env) unstartedGoBack() {
 	first.await("the last message", func() bool { return first.done["last"] })
 	e.must("unsubscribe", sub.Unsubscribe(e.within(brief)))
 	e.subscribe(publisher, topic, second, broker.Queue(queue))
-	for _, id := range ids[1:] {
-		second.await("message "+id, func() bool { return second.done[id] })
-		if calls := second.of(id); len(calls) != 1 || calls[0].attempt != 1 {
-			e.Errorf("message %q: got %d calls, the first as attempt %d, want one as attempt 1", id, len(calls), calls[0].attempt)
-		}
-	}
+	second.wantFirstAttempts(ids[1:]...)
 	first.wantAbsent("one of its key was still running", ids[1:]...)
 	e.wantUnion(len(ids)+1, first, second)
+}
+
+// prefetchedGoBack finds more messages waiting than may be handled.
+func (e *env) prefetchedGoBack() {
+	topic, queue, g, publisher := e.topic("t"), e.queue("q"), e.gate(), e.connect()
+	first, second := e.inbox(func(ctx context.Context, _ call) error {
+		g.passOr(ctx) //nolint:errcheck // it ends in either case
+		return nil
+	}), e.inbox(nil)
+	e.unsubscribe(e.subscribe(publisher, topic, first, broker.Queue(queue)))
+	const ahead = 8
+	ms, ids := series("", ahead+1)
+	e.publish(publisher, topic, ms...)
+	sub := e.subscribe(e.connect(), topic, first, broker.Queue(queue), broker.Prefetch(ahead))
+	first.awaitCalls(1)
+	e.must("unsubscribe", sub.Unsubscribe(e.within(brief)))
+	calls := first.snapshot()
+	if len(calls) != 1 {
+		e.Errorf("calls with one handler at a time, which hangs: got %d, want 1", len(calls))
+	}
+	e.subscribe(publisher, topic, second, broker.Queue(queue))
+	second.wantFirstAttempts(slices.DeleteFunc(ids, func(id string) bool { return id == calls[0].id })...)
+	e.wantUnion(ahead+1, first, second)
 }
 
 func (e *env) parkedGoesBack() {

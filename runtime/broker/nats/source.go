@@ -79,7 +79,7 @@ func (d *Driver) openPull(ctx context.Context, spec broker.SourceSpec) (broker.S
 	}
 	// Room for all that is asked for, twice when a connection comes back, and for
 	// what the server says beside.
-	s.in = make(chan *nats.Msg, 4*spec.MaxInFlight+64)
+	s.in = make(chan *nats.Msg, 4*(spec.MaxInFlight+spec.Prefetch)+64)
 	var err error
 	s.inbox, err = conn.ChanSubscribe(conn.NewInbox(), s.in)
 	return s, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"math"
 	"sync"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -73,7 +74,8 @@ func (s *source) open(ctx context.Context) error {
 		return err
 	}
 	l := newLane(session, s.queue, s.spec.Window)
-	if err := session.ask(ctx, func() error { return l.open(ctx, s.spec.MaxInFlight) }); err != nil {
+	n := min(s.spec.MaxInFlight+s.spec.Prefetch, s.spec.Window, math.MaxUint16)
+	if err := session.ask(ctx, func() error { return l.open(ctx, n) }); err != nil {
 		l.close() // it may be opening still
 		return err
 	}
