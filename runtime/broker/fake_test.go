@@ -22,6 +22,7 @@ type fakeDriver struct {
 	published  []*Record
 	source     *fakeSource
 	declared   []string
+	opened     SourceSpec // the last one
 }
 
 func newFake(c Capabilities) *fakeDriver {
@@ -49,7 +50,10 @@ func (d *fakeDriver) Declare(_ context.Context, topic, queue string) error {
 	return nil
 }
 
-func (d *fakeDriver) Open(context.Context, SourceSpec) (Source, error) { return d.source, nil }
+func (d *fakeDriver) Open(_ context.Context, spec SourceSpec) (Source, error) {
+	d.opened = spec
+	return d.source, nil
+}
 func (d *fakeDriver) WatchLink(fn func(error))                         { d.lost = fn }
 
 // fakeSource gives what a test feeds and notes how it was settled.
