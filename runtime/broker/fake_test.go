@@ -54,7 +54,7 @@ func (d *fakeDriver) Open(_ context.Context, spec SourceSpec) (Source, error) {
 	d.opened = spec
 	return d.source, nil
 }
-func (d *fakeDriver) WatchLink(fn func(error))                         { d.lost = fn }
+func (d *fakeDriver) WatchLink(fn func(error)) { d.lost = fn }
 
 // fakeSource gives what a test feeds and notes how it was settled.
 type fakeSource struct {
