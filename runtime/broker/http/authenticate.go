@@ -11,39 +11,54 @@ import (
 // authenticate looks at all that a request can prove before its body is read. What
 // is asked for must all be there: certificate, token and signature.
 func (s *server) authenticate(w http.ResponseWriter, r *http.Request) (Peer, *refusal) {
-	o := s.options()
 	if r.Header.Get("Origin") != "" {
 		return Peer{}, &refusal{http.StatusForbidden, "browsers are not served"}
 	}
 	certificate, err := s.checkCertificate(w, r)
 	if err != nil {
-		return Peer{}, s.unauthorized(r, err)
+		return Peer{}, s.unauthorized(r.RemoteAddr, err)
 	}
-	peer := Peer{Certificate: certificate}
-	if certificate != nil {
-		peer.Name = nameOf(certificate)
-	}
+	return s.checkHead(r.Context(), r.Header, peerWith(certificate), r.RemoteAddr)
+}
+
+// checkHead looks at what a request proves beside the certificate of its connection,
+// before its body is read. The token may have another name for the peer.
+func (s *server) checkHead(ctx context.Context, h http.Header, peer Peer, from string) (Peer, *refusal) {
+	o := s.options()
 	if o.bearer != nil {
-		name, err := o.bearer.peer(r)
+		name, err := o.bearer.peer(ctx, h)
 		if err != nil {
-			return Peer{}, s.unauthorized(r, err)
+			return Peer{}, s.unauthorized(from, err)
 		}
 		if name != "" {
 			peer.Name = name
 		}
 	}
 	if o.signer != nil {
-		if err := o.signer.checkTime(r.Header, time.Now()); err != nil {
-			return Peer{}, s.unauthorized(r, err)
+		if err := o.signer.checkTime(h, time.Now()); err != nil {
+			return Peer{}, s.unauthorized(from, err)
 		}
 	}
 	return peer, nil
 }
 
+// checkBody verifies the signature of a body.
+func (s *server) checkBody(h http.Header, body []byte, from string) *refusal {
+	if signer := s.options().signer; signer != nil {
+		if err := signer.verify(h, body, time.Now()); err != nil {
+			return s.unauthorized(from, err)
+		}
+	}
+	return nil
+}
+
+// wantsCredentials reports whether each request proves who sends it.
+func (o *options) wantsCredentials() bool { return o.bearer != nil || o.signer != nil }
+
 // unauthorized logs why a request is not let in, and says only the kind of reason.
-func (s *server) unauthorized(r *http.Request, err error) *refusal {
+func (s *server) unauthorized(from string, err error) *refusal {
 	if s.mayLogDenied() {
-		s.logger().Warn("httpbroker: request is not authenticated", slog.String("from", r.RemoteAddr), slog.Any("error", err))
+		s.logger().Warn("httpbroker: request is not authenticated", slog.String("from", from), slog.Any("error", err))
 	}
 	for _, reason := range []error{errNoCredentials, errExpired, errReplayed} {
 		if errors.Is(err, reason) {

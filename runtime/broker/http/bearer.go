@@ -94,12 +94,12 @@ func (b *bearer) appendHeader(ctx context.Context, to []byte) ([]byte, error) {
 }
 
 // peer returns the name of who sent a request.
-func (b *bearer) peer(r *http.Request) (string, error) {
-	scheme, token, found := strings.Cut(r.Header.Get("Authorization"), " ")
+func (b *bearer) peer(ctx context.Context, h http.Header) (string, error) {
+	scheme, token, found := strings.Cut(h.Get("Authorization"), " ")
 	if !found || !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return "", errNoCredentials
 	}
-	name, err := b.verify(r.Context(), token)
+	name, err := b.verify(ctx, token)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errCredentials, err)
 	}

@@ -55,8 +55,8 @@
 //
 // The first requests on a connection are HTTP/1.1; then it changes to the same frames
 // without HTTP around each, and the goroutine that reads a request with one message runs
-// its handler. It stays HTTP where the member is mounted in another server, asks for a
-// token or a signature, or is behind a proxy.
+// its handler. A token or a signature goes with each frame. It stays HTTP where the member
+// is mounted in another server, or is behind a proxy.
 //
 // # Shutdown
 //

@@ -67,7 +67,7 @@ func (f *flight) converse(ctx context.Context, c *conn, deadline time.Time) (reu
 }
 
 func (f *flight) converseInHTTP(ctx context.Context, c *conn, deadline time.Time) (reusable bool, err error) {
-	request, err := f.endpoint.request(ctx, f.buffer[maxSizeBytes:])
+	request, err := f.endpoint.request(ctx, f.buffer[prefixRoom:])
 	if err != nil {
 		return true, &unsentError{err}
 	}
@@ -112,15 +112,49 @@ func isUpgrade(h http.Header) bool {
 
 // converseInFrames is converse on a connection that was upgraded.
 func (f *flight) converseInFrames(ctx context.Context, c *conn, deadline time.Time) (reusable bool, err error) {
-	size := len(f.buffer) - maxSizeBytes
-	from := maxSizeBytes - protowire.SizeVarint(uint64(size))
-	protowire.AppendVarint(f.buffer[from:from], uint64(size))
-	writeErr := c.write(f.buffer[from:])
+	request, whole, err := f.inFrames(ctx)
+	if err != nil {
+		return true, &unsentError{err}
+	}
+	writeErr := c.write(request)
+	if whole != nil {
+		bodies.put(whole)
+	}
 	if _, err := c.reader.Peek(1); err != nil {
 		return false, c.explain(deadline, errors.Join(errNoAnswer, err, writeErr))
 	}
 	reusable, err = f.readFrames(ctx, c, deadline)
 	return reusable && writeErr == nil, c.explain(deadline, err)
+}
+
+// prefixRoom is room before a frame for its size, and for that of an empty head.
+const prefixRoom = 1 + maxSizeBytes
+
+// inFrames returns the request as it is sent on a connection that was upgraded, in a
+// buffer of its own, whole, if that is not the one of the flight.
+func (f *flight) inFrames(ctx context.Context) (request, whole []byte, err error) {
+	frame := f.buffer[prefixRoom:]
+	if !f.endpoint.publisher.options.wantsCredentials() {
+		from := putSize(f.buffer, prefixRoom, len(frame)) - 1
+		f.buffer[from] = 0
+		return f.buffer[from:], nil, nil
+	}
+	b := bodies.get(prefixRoom + len(frame) + 512)[:prefixRoom]
+	b, err = f.endpoint.publisher.appendCredentials(ctx, b, frame)
+	if err != nil {
+		return nil, nil, err
+	}
+	from := putSize(b, prefixRoom, len(b)-prefixRoom)
+	b = append(protowire.AppendVarint(b, uint64(len(frame))), frame...)
+	return b[from:], b, nil
+}
+
+// putSize writes a size so that it ends at the index end of b, and returns where it
+// begins.
+func putSize(b []byte, end, size int) int {
+	from := end - protowire.SizeVarint(uint64(size))
+	protowire.AppendVarint(b[from:from], uint64(size))
+	return from
 }
 
 // readFrames hands out results as they come, until the one that ends the answer or

@@ -62,17 +62,28 @@ func (w *wire) wantPost(asks bool) {
 	}
 }
 
-// wantFrame reads a frame behind its size.
+// wantFrame reads a head, which is empty, and a frame.
 func (w *wire) wantFrame() {
+	w.t.Helper()
+	if head := w.part(); head != "" {
+		w.t.Errorf("got the head %q, want none", head)
+	}
+	w.part()
+}
+
+// part reads a part of a request behind its size.
+func (w *wire) part() string {
 	w.t.Helper()
 	size, err := binary.ReadUvarint(w.reader)
 	if err != nil || size > 1000 {
-		w.t.Errorf("size of a frame: %d, %v", size, err)
-		return
+		w.t.Errorf("size of a part: %d, %v", size, err)
+		return ""
 	}
-	if _, err := io.CopyN(io.Discard, w.reader, int64(size)); err != nil {
+	b := make([]byte, size)
+	if _, err := io.ReadFull(w.reader, b); err != nil {
 		w.t.Error(err)
 	}
+	return string(b)
 }
 
 const (

@@ -23,7 +23,7 @@ var (
 type flight struct {
 	endpoint *endpoint
 	calls    []*call // nil for those that are settled
-	buffer   []byte  // room for a size, and the frame
+	buffer   []byte  // prefixRoom, and the frame
 	own      bool    // it has a goroutine of its own
 	framed   bool    // its answer is in frames
 	onward   bool    // its goroutine lets the next flight depart
@@ -44,7 +44,7 @@ type flight struct {
 func newFlight(ep *endpoint, calls []*call, size int) *flight {
 	n := len(calls)
 	f := &flight{endpoint: ep, calls: calls, open: n, unsaid: n, present: n}
-	f.buffer = bodies.get(maxSizeBytes + len(ep.head) + size)[:maxSizeBytes]
+	f.buffer = bodies.get(prefixRoom + len(ep.head) + size)[:prefixRoom]
 	f.buffer = append(f.buffer, ep.head...)
 	for i, c := range calls {
 		f.buffer = append(f.buffer, c.message.encoded...)

@@ -7,8 +7,11 @@ import (
 	"io"
 	"math"
 	"net"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/micro-event/micro-event/runtime/broker"
 )
 
 // script is a connection from which input is read, once.
@@ -37,28 +40,35 @@ func scripted(input []byte) *script {
 func FuzzStream(f *testing.F) {
 	for _, v := range frames {
 		frame := encodeFrame(&v)
-		one := append(binary.AppendUvarint(nil, uint64(len(frame))), frame...)
+		one := append(binary.AppendUvarint([]byte{0}, uint64(len(frame))), frame...)
+		f.Add(append(one, one...))
+		head := "Authorization: Bearer " + strings.Repeat("x", minSecretBytes) + "\r\n"
+		one = append(append(binary.AppendUvarint(nil, uint64(len(head))), head...), one[1:]...)
 		f.Add(append(one, one...))
 	}
+	f.Add(binary.AppendUvarint([]byte{0}, math.MaxUint64))
 	f.Add(binary.AppendUvarint(nil, math.MaxUint64))
 	f.Add([]byte{0})
-	s := NewDriver().server
+	open, asking := NewDriver(), NewDriver()
+	broker.New(asking, Bearer(strings.Repeat("x", minSecretBytes)))
 	f.Fuzz(func(t *testing.T, input []byte) {
-		c := scripted(input)
-		st := &stream{Conn: c, server: s, streams: newStreams(), reader: bufio.NewReader(c)}
-		within(t, len(input), func() {
-			for st.await() {
-				if st.serveOne(t.Context()) != nil {
-					break
+		for _, d := range []*Driver{open, asking} {
+			c := scripted(input)
+			st := &stream{Conn: c, server: d.server, streams: newStreams(), reader: bufio.NewReader(c)}
+			within(t, len(input), func() {
+				for st.await() {
+					if st.serveOne(t.Context()) != nil {
+						break
+					}
 				}
+			})
+			for b := c.output.Bytes(); len(b) > 0; {
+				r, n, err := cutResult(b)
+				if err != nil || n == 0 || !r.whole || r.status < 400 || len(b) == n || b[n] != 0 {
+					t.Fatalf("answered %x to %x", c.output.Bytes(), input)
+				}
+				b = b[n+1:]
 			}
-		})
-		for b := c.output.Bytes(); len(b) > 0; {
-			r, n, err := cutResult(b)
-			if err != nil || n == 0 || !r.whole || r.status < 400 || len(b) == n || b[n] != 0 {
-				t.Fatalf("answered %x to %x", c.output.Bytes(), input)
-			}
-			b = b[n+1:]
 		}
 	})
 }

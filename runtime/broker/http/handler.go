@@ -9,7 +9,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // DeliverPath is where members take messages. A handler that is mounted must be
@@ -122,12 +121,7 @@ func (s *server) readBody(r *http.Request) ([]byte, *refusal) {
 	if _, err := io.ReadFull(r.Body, body); err != nil {
 		return nil, &refusal{http.StatusBadRequest, "body is cut short"}
 	}
-	if signer := s.options().signer; signer != nil {
-		if err := signer.verify(r.Header, body, time.Now()); err != nil {
-			return nil, s.unauthorized(r, err)
-		}
-	}
-	return body, nil
+	return body, s.checkBody(r.Header, body, r.RemoteAddr)
 }
 
 // Header values that never change.

@@ -102,6 +102,14 @@ func (o *options) may(ctx context.Context, a Access) error {
 	return o.authorize(ctx, a)
 }
 
+// peerWith returns the peer of a certificate, nil for none.
+func peerWith(c *x509.Certificate) Peer {
+	if c == nil {
+		return Peer{}
+	}
+	return Peer{Name: nameOf(c), Certificate: c}
+}
+
 // nameOf returns the name of a certificate's owner.
 func nameOf(c *x509.Certificate) string {
 	switch {

@@ -35,7 +35,8 @@ type stream struct {
 	server  *server
 	streams *streams
 	reader  *bufio.Reader
-	peer    Peer
+	peer    Peer        // as its certificate has it
+	from    string      // its address
 	under   int64       // generation of the certificates that the peer was accepted under
 	busy    atomic.Bool // with a request
 	readBy  time.Time   // its deadlines
@@ -49,11 +50,8 @@ type stream struct {
 }
 
 // offersUpgrade reports whether connections may change. In somebody else's server
-// they may not, for what that does with each request would be passed by; nor where
-// each request proves who sends it.
-func (s *server) offersUpgrade() bool {
-	return s.http != nil && s.options().bearer == nil && s.options().signer == nil
-}
+// they may not, for what that does with each request would be passed by.
+func (s *server) offersUpgrade() bool { return s.http != nil }
 
 // upgrade changes the connection of a request that asks for it. It returns nil when
 // the request is to be answered as any.
@@ -68,8 +66,8 @@ func (s *server) upgrade(w http.ResponseWriter, r *http.Request, peer Peer) *str
 	}
 	// The reader of net/http ends the context of the request when a deadline does.
 	st := &stream{
-		Conn: c, server: s, streams: s.streams, reader: bufio.NewReaderSize(c, readBuffer), peer: peer,
-		out: []byte(upgraded), late: make(chan error, 1),
+		Conn: c, server: s, streams: s.streams, reader: bufio.NewReaderSize(c, readBuffer),
+		peer: peerWith(peer.Certificate), from: r.RemoteAddr, out: []byte(upgraded), late: make(chan error, 1),
 	}
 	st.under, _ = r.Context().Value(generationKey{}).(int64)
 	st.busy.Store(true)
@@ -128,6 +126,13 @@ func (st *stream) serveOne(ctx context.Context) error {
 	if err := st.hurry(); err != nil {
 		return err
 	}
+	head, bad, err := st.head()
+	if err != nil {
+		return err
+	}
+	if bad != nil {
+		return st.refuse(bad)
+	}
 	size, err := binary.ReadUvarint(st.reader)
 	if err != nil {
 		return err
@@ -136,27 +141,40 @@ func (st *stream) serveOne(ctx context.Context) error {
 	if size > uint64(o.maxRequestBytes()) {
 		return st.refuse(&refusal{http.StatusRequestEntityTooLarge, "request is too large"})
 	}
+	peer, bad := st.server.checkHead(ctx, head, st.peer, st.from)
+	if bad != nil {
+		return st.pass(int64(size), bad)
+	}
 	room := st.server.quota.enter(int64(size), o.maxRequests, o.maxHeldBytes)
 	if room == nil {
-		_, err := io.CopyN(io.Discard, st.reader, int64(size))
-		return errors.Join(err, st.refuse(&refusal{http.StatusTooManyRequests, "too much at once"}))
+		return st.pass(int64(size), &refusal{http.StatusTooManyRequests, "too much at once"})
 	}
 	body := make([]byte, size)
 	if _, err := io.ReadFull(st.reader, body); err != nil {
 		room.leave()
 		return err
 	}
-	q, bad := st.server.open(ctx, st.peer, body, room)
+	if bad := st.server.checkBody(head, body, st.from); bad != nil {
+		room.leave()
+		return st.refuse(bad)
+	}
+	q, bad := st.server.open(ctx, peer, body, room)
 	if bad != nil {
 		return st.refuse(bad)
 	}
 	return q.answer(ctx, st)
 }
 
+// pass reads over a frame and refuses the request.
+func (st *stream) pass(size int64, bad *refusal) error {
+	_, err := io.CopyN(io.Discard, st.reader, size)
+	return errors.Join(err, st.refuse(bad))
+}
+
 // hurry bounds the time for a request of which only a part has come.
 func (st *stream) hurry() error {
-	head, err := st.reader.Peek(min(st.reader.Buffered(), maxSizeBytes))
-	if size, n := binary.Uvarint(head); n > 0 && size <= uint64(st.reader.Buffered()-n) {
+	b, err := st.reader.Peek(st.reader.Buffered())
+	if isWhole(b) {
 		return nil
 	}
 	return errors.Join(err, st.readUntil(readTimeout))

@@ -102,7 +102,7 @@ func (p *publisher) encrypt(ctx context.Context, c net.Conn, address string) (ne
 		return encrypted, Peer{}, nil
 	}
 	leaf := state.PeerCertificates[0]
-	return encrypted, Peer{Name: nameOf(leaf), Certificate: leaf}, nil
+	return encrypted, peerWith(leaf), nil
 }
 
 // generationKey is the key under which a connection's context has the generation

@@ -44,11 +44,18 @@ func (w *wire) send(text string) {
 	}
 }
 
-// frame sends a frame behind its size.
+// frame sends a frame behind an empty head, each behind its size.
 func (w *wire) frame(frame string) {
 	w.t.Helper()
-	w.send(string(binary.AppendUvarint(nil, uint64(len(frame)))) + frame)
+	w.request("", frame)
 }
+
+func (w *wire) request(head, frame string) {
+	w.t.Helper()
+	w.send(sized(head) + sized(frame))
+}
+
+func sized(text string) string { return string(binary.AppendUvarint(nil, uint64(len(text)))) + text }
 
 // status is what a result says, and whether that is about the whole request.
 type status struct {
