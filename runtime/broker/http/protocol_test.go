@@ -1,7 +1,10 @@
 package httpbroker
 
 import (
+	"bufio"
 	"bytes"
+	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"os"
@@ -111,6 +114,37 @@ func TestMalformedFrameVectors(t *testing.T) {
 		}
 		if f, err := parseFrame(b); err == nil {
 			t.Errorf("%s: got %+v, want an error", v[0], f)
+		}
+	}
+}
+
+// TestRequestVectors: what a publisher sends on a connection that has changed, and how
+// a member reads it.
+func TestRequestVectors(t *testing.T) {
+	for _, v := range vectors(t, "requests") {
+		frame, err := hex.DecodeString(v[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &options{}
+		token, withToken := strings.CutPrefix(v[0], "Authorization: Bearer ")
+		if withToken {
+			o.bearer = &bearer{token: func(context.Context) (string, error) { return token, nil }}
+		}
+		f := &flight{endpoint: &endpoint{publisher: &publisher{options: o}}, buffer: append(make([]byte, prefixRoom), frame...)}
+		got, _, err := f.inFrames(t.Context())
+		if err != nil || hex.EncodeToString(got) != v[2] {
+			t.Errorf("%s: encoded: got %x, %v, want %s", v[0], got, err, v[2])
+		}
+		d := NewDriver()
+		d.options.bearer = o.bearer
+		st := &stream{server: d.server, reader: bufio.NewReader(bytes.NewReader(got))}
+		h, bad, err := st.head()
+		if bad != nil || err != nil || withToken != (h.Get("Authorization") == "Bearer "+token) || !isWhole(got) || isWhole(got[:len(got)-1]) {
+			t.Errorf("%s: read %v, %v, %v", v[0], h, bad, err)
+		}
+		if size, err := binary.ReadUvarint(st.reader); int(size) != len(frame) || st.reader.Buffered() != len(frame) || err != nil {
+			t.Errorf("%s: a frame of %d bytes, %v, want %d", v[0], size, err, len(frame))
 		}
 	}
 }
