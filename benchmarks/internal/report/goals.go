@@ -68,8 +68,8 @@ const (
 	whyKafka = "Before each turn the garbage of the others is collected, and with it what the pools of the client and the broker held. " +
 		"Without that it is below one, the client's own included: `TestAllocationsOnARealServer` in runtime/broker/kafka holds it there."
 	whyHTTP = "With 64 callers the CPU of an event is an eighth of a POST's; what is missing is the other core. CPU divided by time, in the table below, says how many " +
-		"were busy: nearly both with the bare POST, little more than one with ours. An event passes through five goroutines that wait for each other, and to wake a core " +
-		"for one of them gains little over what it does there: `go test ./runtime/broker/http -run '^$' -bench Conformance/64_publishers/200B -benchtime 60000x` takes with `-cpu 1` " +
+		"were busy: nearly both with the bare POST, little more than one with ours. An event passes through five goroutines that wait for each other, so that a second core " +
+		"gains little: `go test ./runtime/broker/http -run '^$' -bench Conformance/64_publishers/200B -benchtime 60000x` takes with `-cpu 1` " +
 		"hardly longer than with `-cpu 2`. A part of that is the system's: with `perf sched record` threads that could run wait for a core up to 4 ms while the other one is idle, " +
 		"which is also where p99 comes from. `go test ./runtime/broker/http -run '^$' -bench Pairs -benchtime 2s -count 5` has the same pair with ids made by the caller."
 	whyTyped = "Both sides encode and decode the event here, which costs the same on both and so the faster more. " +
