@@ -84,7 +84,8 @@ type SourceSpec struct {
 	Queue string
 
 	// MaxInFlight is how many handlers run at once, Prefetch how many deliveries more
-	// the engine takes, and Window how many it holds at most.
+	// the engine takes, and Window how many it holds at most, never less than the two
+	// together.
 	MaxInFlight, Prefetch, Window int
 }
 
@@ -157,8 +158,8 @@ type Info struct {
 	// it delivers again; 0 means for ever.
 	AckWait time.Duration
 
-	// Prefetch is the least of [SubscribeOptions.Prefetch]. Members of a queue that
-	// prefetch starve others.
+	// Prefetch is the least of [SubscribeOptions.Prefetch], within the window. Members
+	// of a queue that prefetch starve others.
 	Prefetch int
 
 	// MaxMessageBytes is the largest body that the transport takes; 0 means no

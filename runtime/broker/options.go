@@ -174,7 +174,7 @@ func MaxInFlight(n int) SubscribeOption {
 //
 // What was taken and not started goes back uncounted when the subscription ends, and
 // is delivered again when its process dies. Default 0; with Kafka, where what lies in a
-// partition is for one member anyway, at least 128.
+// partition is for one member anyway, 128 as far as the window allows.
 func Prefetch(n int) SubscribeOption {
 	return subscribeOption(func(o *SubscribeOptions) { o.Prefetch = n })
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"math"
 	"testing"
 	"testing/synctest"
 )
@@ -20,6 +21,7 @@ func TestPrefetchIsTaken(t *testing.T) {
 		{"option beyond the driver's", 2, []SubscribeOption{Prefetch(4)}, 5},
 		{"option below the driver's", 4, []SubscribeOption{Prefetch(2)}, 5},
 		{"within the window", 0, []SubscribeOption{Prefetch(8), Window(3)}, 3},
+		{"more than can be counted", 0, []SubscribeOption{Prefetch(math.MaxInt), Window(4)}, 4},
 		{"beside several handlers", 0, []SubscribeOption{Prefetch(3), MaxInFlight(2)}, 5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

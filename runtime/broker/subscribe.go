@@ -55,7 +55,7 @@ func (e *Engine) subscribe(ctx context.Context, topic string, h RecordHandler, o
 			return nil, fmt.Errorf("dead letter: %w", err)
 		}
 	}
-	o.Prefetch = max(o.Prefetch, settings.info.Prefetch)
+	o.Prefetch = min(max(o.Prefetch, settings.info.Prefetch), o.Window-o.MaxInFlight)
 	source, err := e.driver.Open(ctx, SourceSpec{topic, o.Queue, o.MaxInFlight, o.Prefetch, o.Window})
 	if err != nil {
 		return nil, err

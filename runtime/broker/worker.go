@@ -81,8 +81,8 @@ func (s *subscription) mayReceive() bool {
 }
 
 // room is how many deliveries may be taken: enough to keep all handlers busy, those
-// to have at hand, and no more than the window. What waits behind its key or for a retry fills
-// the window but no slot (H3).
+// to have at hand, and no more than the window. What waits behind its key or for a
+// retry fills the window but no slot (H3).
 func (s *subscription) room() int {
 	slots := s.options.MaxInFlight + s.options.Prefetch - s.running - s.holdings.ready.len
 	return min(slots, s.options.Window-s.holdings.len)

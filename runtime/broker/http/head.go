@@ -37,7 +37,7 @@ func parseHead(text string) (http.Header, bool) {
 	for text != "" {
 		line, rest, whole := strings.Cut(text, "\r\n")
 		name, value, found := strings.Cut(line, ":")
-		if !whole || !found || name == "" || strings.ContainsAny(name, " \t\r\n") {
+		if !whole || !found || name == "" || strings.ContainsAny(name, " \t") || strings.ContainsAny(line, "\r\n\x00") {
 			return nil, false
 		}
 		h.Add(name, strings.Trim(value, " \t"))

@@ -74,7 +74,7 @@ func (s *source) open(ctx context.Context) error {
 		return err
 	}
 	l := newLane(session, s.queue, s.spec.Window)
-	n := min(s.spec.MaxInFlight+s.spec.Prefetch, s.spec.Window, math.MaxUint16)
+	n := min(s.spec.MaxInFlight+s.spec.Prefetch, math.MaxUint16)
 	if err := session.ask(ctx, func() error { return l.open(ctx, n) }); err != nil {
 		l.close() // it may be opening still
 		return err
