@@ -30,6 +30,13 @@ func connect(t *testing.T, b gomicro.Broker) {
 	})
 }
 
+// What go-micro's package config starts as it is imported, sooner or later, and never
+// ends.
+var (
+	startedByConfig = goleak.IgnoreTopFunction("go-micro.dev/v5/config.(*config).run.func2")
+	watchedByConfig = goleak.IgnoreTopFunction("go-micro.dev/v5/config/loader/memory.(*memory).Watch.func1")
+)
+
 // TestOutcomesOfGoMicroHandlers looks at the attempts that each way to handle a
 // message leads to, of two at most.
 func TestOutcomesOfGoMicroHandlers(t *testing.T) {
@@ -46,7 +53,7 @@ func TestOutcomesOfGoMicroHandlers(t *testing.T) {
 		"nil without Ack has not done": {func(gomicro.Event) error { return nil }, []gomicro.SubscribeOption{gomicro.DisableAutoAck()}, gomicrobroker.ErrNotAcked},
 	} {
 		t.Run(name, func(t *testing.T) {
-			defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+			defer goleak.VerifyNone(t, goleak.IgnoreCurrent(), startedByConfig, watchedByConfig)
 			dropped := make(chan error, 1)
 			ours := memorybroker.New(broker.WithHooks(broker.Hooks{Dropped: func(p broker.PoisonInfo) { dropped <- p.Err }}))
 			b := gomicrobroker.ToGoMicro(ours, gomicrobroker.SubscribeWith(broker.DropAfter(2), broker.Backoff(0, 0)))
