@@ -41,13 +41,7 @@ func TestCredentialsOnChangedConnections(t *testing.T) {
 	opened := 0
 	upgraded := func() *wire {
 		opened++ // a signature is good once
-		w := open(t, b)
-		resp := w.post(upgrade+proof(token, fmt.Sprint("first ", opened), now, frame), frame) //nolint:bodyclose // there is none
-		if resp.StatusCode != http.StatusSwitchingProtocols {
-			t.Fatalf("got %s, want 101", resp.Status)
-		}
-		w.answer()
-		return w
+		return openProving(t, b, func(frame string) string { return proof(token, fmt.Sprint("first ", opened), now, frame) })
 	}
 	w := upgraded()
 	for _, c := range []struct {

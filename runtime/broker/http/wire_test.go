@@ -139,8 +139,14 @@ func open(t *testing.T, b *broker.Engine) *wire {
 // openUpgraded opens a connection that has changed to frames, with one message.
 func openUpgraded(t *testing.T, b *broker.Engine) *wire {
 	t.Helper()
-	w := open(t, b)
-	resp := w.post(upgrade, frameOf("orders", "billing", "", "first", "x")) //nolint:bodyclose // there is none
+	return openProving(t, b, func(string) string { return "" })
+}
+
+// openProving is openUpgraded where the first request, too, has to prove who sends it.
+func openProving(t *testing.T, b *broker.Engine, proof func(frame string) string) *wire {
+	t.Helper()
+	w, frame := open(t, b), frameOf("orders", "billing", "", "first", "x")
+	resp := w.post(upgrade+proof(frame), frame) //nolint:bodyclose // there is none
 	if resp.StatusCode != http.StatusSwitchingProtocols || resp.Header.Get("Upgrade") != "micro-event/1" {
 		t.Fatalf("got %s, %v, want 101", resp.Status, resp.Header)
 	}

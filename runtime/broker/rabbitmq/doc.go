@@ -37,8 +37,9 @@
 //
 // Members of a queue share its messages as they have room for them, so the order per
 // key holds within a member only. A member takes as many as it may handle at once, and
-// more while retries wait in it or as [broker.Prefetch] says. What it gives back, or had when its
-// connection broke, is delivered again before newer messages. What was delivered on a
+// more while retries wait in it or as [broker.Prefetch] says. What it gives back, or had
+// when its connection broke, is delivered again before newer messages; when the server
+// itself was killed, we have seen it come behind the next one. What was delivered on a
 // connection that is gone cannot be acknowledged: a handler that runs meanwhile
 // finishes, and its message comes again.
 //
