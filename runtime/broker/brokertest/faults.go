@@ -48,9 +48,9 @@ type Faults struct {
 	// Nil: nothing needs to be done.
 	Settle func(t testing.TB)
 
-	// UnorderedCuts says that messages of a key may be handled behind newer ones when
-	// connections are cut.
-	UnorderedCuts bool
+	// UnorderedCuts and UnorderedRestarts say that messages of a key may be handled
+	// behind newer ones when connections are cut, and when the server was killed.
+	UnorderedCuts, UnorderedRestarts bool
 
 	// Returns says that what a member held when it was killed waits for it and goes to
 	// nobody else, so that it must come back.
@@ -126,7 +126,7 @@ func (f Faults) throughRestarts(t *testing.T) {
 	}
 	n := messages(t)
 	l := f.disturb(t, f.URL, f.Settle, []int{n / 3, n / 2}, func() { f.Restart(t) })
-	l.check(true)
+	l.check(!f.UnorderedRestarts)
 }
 
 // throughCuts cuts all connections five times.

@@ -38,10 +38,11 @@
 // Members of a queue share its messages as they have room for them, so the order per
 // key holds within a member only. A member takes as many as it may handle at once, and
 // more while retries wait in it or as [broker.Prefetch] says. What it gives back, or had
-// when its connection broke, is delivered again before newer messages; when the server
-// itself was killed, we have seen it come behind the next one. What was delivered on a
-// connection that is gone cannot be acknowledged: a handler that runs meanwhile
-// finishes, and its message comes again.
+// when its connection broke, is delivered again before newer messages. Not so when the
+// server itself is killed: a member that is back before it has put back what the dead
+// connection held is given newer messages first, as many as it takes at once. What was
+// delivered on a connection that is gone cannot be acknowledged: a handler that runs
+// meanwhile finishes, and its message comes again.
 //
 // The server closes a channel that holds a message for longer than its
 // consumer_timeout, 30 minutes by default; the messages are delivered again then.

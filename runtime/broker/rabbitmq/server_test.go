@@ -101,6 +101,12 @@ func TestConformanceOfARealServer(t *testing.T) {
 	})
 }
 
+// TestFaultsOfARealServer does not ask for order after the server was killed. A member
+// that is back before RabbitMQ 3.10 has noticed that the dead connection is gone is given
+// newer messages first; so is one without this package: in 2 of 25 kills the 8 messages
+// that a bare client had held came behind the next 8.
 func TestFaultsOfARealServer(t *testing.T) {
-	brokertest.RunFaults(t, brokertest.Faults{URL: variable(t, serverVariable), Open: openBroker, Restart: restart, Settle: settle})
+	brokertest.RunFaults(t, brokertest.Faults{
+		URL: variable(t, serverVariable), Open: openBroker, Restart: restart, Settle: settle, UnorderedRestarts: true,
+	})
 }
