@@ -11,29 +11,32 @@ import (
 // testing.T.FailNow does.
 var errGoexit = errors.New("handler called runtime.Goexit")
 
-// attempt handles an item once and decides what becomes of it.
+// attempt handles an item once and decides what becomes of it. It returns with mu held.
 func (s *subscription) attempt(it *item) {
-	raw, returned := it.raw, false // the item is another one when it was settled
+	returned := false
 	defer func() {
 		if !returned {
-			s.conclude(it, errGoexit)
-			s.ended(raw)
+			s.concludeWatched(it, errGoexit)
 			s.replaceWorker()
+			s.mu.Unlock()
 		}
 	}()
 	err := s.try(it)
 	returned = true
-	s.conclude(it, err)
-	if !errors.Is(err, errGone) {
-		s.ended(raw)
-	}
+	s.concludeWatched(it, err)
 }
 
-// ended tells a source that wants to know that an attempt is over.
-func (s *subscription) ended(raw Raw) {
-	if s.watcher != nil {
-		s.watcher.EndAttempt(raw)
+// concludeWatched is conclude, and tells a source that wants to know that an attempt is
+// over. It returns with mu held.
+func (s *subscription) concludeWatched(it *item, err error) {
+	raw := it.raw // the item is another one when it was settled
+	s.conclude(it, err)
+	if s.watcher == nil || errors.Is(err, errGone) {
+		return
 	}
+	s.mu.Unlock()
+	s.watcher.EndAttempt(raw)
+	s.mu.Lock()
 }
 
 // gone reports whether the transport delivers an item again, to whomever.
@@ -42,10 +45,8 @@ func (s *subscription) gone(it *item) bool {
 		s.watcher != nil && !s.watcher.BeginAttempt(&it.raw)
 }
 
-// replaceWorker ends a worker whose goroutine is about to end.
+// replaceWorker ends a worker whose goroutine is about to end. The caller holds mu.
 func (s *subscription) replaceWorker() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.leave()
 	if !s.stopping {
 		s.callWorker()

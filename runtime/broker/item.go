@@ -5,7 +5,7 @@ import "time"
 // item is a delivery that the engine holds.
 type item struct {
 	raw      Raw
-	received time.Duration // since the start of the subscription
+	received time.Duration // by the clock of the subscription
 	lane     *lane         // of its key; nil while the item is alone in the holdings
 	place    *logEntry     // with Capabilities.Contiguous
 	handled  bool          // the handler was called in this attempt
@@ -80,9 +80,9 @@ type lane struct {
 
 // add takes a delivery in: it may start, unless an earlier one of its key is
 // held.
-func (h *holdings) add(raw Raw, place *logEntry, now time.Duration) {
+func (h *holdings) add(raw *Raw, place *logEntry, now time.Duration) {
 	it := h.allocate()
-	it.raw, it.received, it.place = raw, now, place
+	it.raw, it.received, it.place = *raw, now, place
 	it.prev, h.last = h.last, it
 	if it.prev == nil {
 		h.first = it
@@ -159,10 +159,16 @@ func (h *holdings) unlink(it *item) {
 	h.len--
 }
 
-// recycle keeps an item that was removed and that no timer knows any more.
+// recycle keeps an item that was removed and that no timer knows any more. Clearing all
+// of it at once would take longer: while garbage is collected, the collector is told of
+// each pointer in it.
 func (h *holdings) recycle(it *item) {
-	*it = item{link: h.free}
-	h.free = it
+	it.raw.Key, it.raw.Value = "", nil
+	r := &it.delivery.Record
+	r.Key, r.Header, r.Body = "", nil, nil
+	it.lane, it.place, it.timer = nil, nil, nil
+	it.poison, it.burials = nil, 0
+	h.free, it.link = it, h.free
 }
 
 // takeUnstarted removes, in the order of their arrival, all items that have not

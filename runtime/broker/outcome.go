@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// conclude ends an attempt: the item is settled, or parked for the next one.
+// conclude ends an attempt: the item is settled, or parked for the next one. Like all
+// that it ends with, it returns with mu held.
 func (s *subscription) conclude(it *item, err error) {
 	switch {
 	case err == nil, errors.Is(err, errSkip):
@@ -65,7 +66,6 @@ func (s *subscription) park(it *item, delay time.Duration) {
 		s.finish(it, GiveBack, nil)
 		return
 	}
-	defer s.mu.Unlock()
 	s.running--
 	if delay <= 0 {
 		s.holdings.makeReady(it)
@@ -100,7 +100,6 @@ func (s *subscription) finish(it *item, o Outcome, cause error) {
 	if s.stopping {
 		s.giveBackLate()
 	}
-	s.mu.Unlock()
 }
 
 // settle tells the transport. What cannot be told is delivered again.

@@ -13,9 +13,12 @@ const (
 	DeadLetterQueueHeader    = "micro-dead-letter-queue"    // queue it failed in, empty for none
 	DeadLetterCauseHeader    = "micro-dead-letter-cause"    // text of the last error, at most 1 KiB
 	DeadLetterAttemptsHeader = "micro-dead-letter-attempts" // failed attempts, decimal
-	DeadLetterReceivedHeader = "micro-dead-letter-received" // when this member first had it, RFC 3339 UTC
+	DeadLetterReceivedHeader = "micro-dead-letter-received" // when this member first had it, or up to 0.2 s before, RFC 3339 UTC
 	DeadLetterTimeHeader     = "micro-dead-letter-time"     // when it was given up, RFC 3339 UTC
 )
+
+// tenths is RFC 3339, no more exact than the clock of a subscription.
+const tenths = "2006-01-02T15:04:05.0Z07:00"
 
 const maxCauseBytes = 1 << 10
 
@@ -84,7 +87,7 @@ func (s *subscription) withPoisonHeaders(it *item, header []Field) []Field {
 		Field{DeadLetterQueueHeader, s.options.Queue},
 		Field{DeadLetterCauseHeader, causeText(it.poison)},
 		Field{DeadLetterAttemptsHeader, strconv.Itoa(it.raw.Failures)},
-		Field{DeadLetterReceivedHeader, s.started.Add(it.received).UTC().Format(time.RFC3339Nano)},
+		Field{DeadLetterReceivedHeader, s.clock.time(it.received).UTC().Format(tenths)},
 		Field{DeadLetterTimeHeader, time.Now().UTC().Format(time.RFC3339Nano)},
 	)
 }

@@ -39,10 +39,10 @@ type subscription struct {
 	pulling   context.Context // of Receive; ended by stopPulling
 	stopPull  context.CancelFunc
 	settling  context.Context // of settlements; never ended
+	clock     *clock          // mu is held when it is looked at
 	over      chan struct{}   // closed when no worker is left and the source is closed
 	closeErr  error           // of the source; read after over
-	started   time.Time
-	receiveIn []Raw // buffer of the worker that receives
+	receiveIn []Raw           // buffer of the worker that receives
 
 	mu        sync.Mutex
 	called    sync.Cond // a waiting worker is called
@@ -90,10 +90,10 @@ func newSubscription(ctx context.Context, e *Engine, src Source, topic string, h
 		topic:     topic,
 		handler:   h,
 		options:   o,
-		started:   time.Now(),
 		over:      make(chan struct{}),
 		noWorkers: make(chan struct{}),
 		holdings:  holdings{lanes: make(map[string]*lane)},
+		clock:     newClock(),
 	}
 	s.stale, _ = src.(StaleChecker)
 	s.watcher, _ = src.(AttemptWatcher)
@@ -191,7 +191,7 @@ func (s *subscription) stuck() error {
 	for it := s.holdings.first; it != nil; it = it.next {
 		if it.state == itemRunning {
 			return fmt.Errorf("%d handlers ignore their cancellation, the first with key %q, attempt %d, since %v",
-				s.running, it.raw.Key, it.raw.Failures+1, s.started.Add(it.received).Format(time.RFC3339))
+				s.running, it.raw.Key, it.raw.Failures+1, s.clock.time(it.received).Format(time.RFC3339))
 		}
 	}
 	return errors.New("the transport does not settle or close")
@@ -219,6 +219,7 @@ func (s *subscription) end(unstarted []*item) {
 		s.settle(it, GiveBack, nil)
 	}
 	<-s.noWorkers
+	s.clock.stop()
 	s.closeErr = errors.Join(stopErr, s.source.Close(s.settling))
 	s.cancel(errDrained)
 	s.engine.unregister(s)

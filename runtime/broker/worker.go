@@ -98,7 +98,6 @@ func (s *subscription) startNext() {
 	}
 	s.mu.Unlock()
 	s.attempt(it)
-	s.mu.Lock()
 }
 
 // receive takes deliveries in. The caller holds mu, and again afterwards.
@@ -117,15 +116,14 @@ func (s *subscription) receive() {
 	default:
 		err = errors.New("the source returned nothing")
 	}
-	now := time.Since(s.started) // reads one clock, where time.Now reads two
-	for _, raw := range buf[:n] {
+	for i := range buf[:n] {
 		var place *logEntry
 		if s.log != nil {
-			place = s.log.add(raw)
+			place = s.log.add(buf[i])
 		}
-		s.holdings.add(raw, place, now)
+		s.holdings.add(&buf[i], place, s.clock.now())
+		buf[i].Key, buf[i].Value = "", nil
 	}
-	clear(buf)
 	switch {
 	case s.stopping:
 		s.giveBackLate()

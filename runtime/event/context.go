@@ -13,10 +13,10 @@ import (
 // its attributes and headers as they arrived. Its methods may be called on nil,
 // which has no attributes, and concurrently. It stays valid after the handler.
 type Event struct {
-	topic, key string
-	queue      string
-	attempt    int
-	headers    headers
+	from    *routeKey // nil in the zero value
+	key     string
+	attempt int
+	headers headers
 }
 
 // FromContext returns the event that the handler with this context handles, or
@@ -31,7 +31,7 @@ func FromContext(ctx context.Context) *Event {
 // its handlers with it. Call it in a handler of a Broker, to read attributes
 // there, or in the unit test of a handler. D must not change afterwards.
 func NewContext(ctx context.Context, d *broker.Delivery) context.Context {
-	return newEventContext(ctx, recordDelivery(d), "")
+	return newEventContext(ctx, recordDelivery(d), &routeKey{topic: d.Topic})
 }
 
 func recordDelivery(d *broker.Delivery) *broker.RecordDelivery {
@@ -40,8 +40,8 @@ func recordDelivery(d *broker.Delivery) *broker.RecordDelivery {
 }
 
 // newEventContext is NewContext for a record.
-func newEventContext(ctx context.Context, d *broker.RecordDelivery, queue string) context.Context {
-	return &eventContext{ctx, Event{d.Topic, d.Record.Key, queue, d.Attempt, d.Record.Header}}
+func newEventContext(ctx context.Context, d *broker.RecordDelivery, from *routeKey) context.Context {
+	return &eventContext{ctx, Event{from, d.Record.Key, d.Attempt, d.Record.Header}}
 }
 
 // ID returns the id that the publisher gave to the event. With the source it
@@ -84,19 +84,19 @@ func (e *Event) Time() time.Time {
 
 // Topic returns the topic that the event was published to.
 func (e *Event) Topic() string {
-	if e == nil {
+	if e == nil || e.from == nil {
 		return ""
 	}
-	return e.topic
+	return e.from.topic
 }
 
 // Queue returns the queue that the event came from, empty for broadcast and for
 // an event from [NewContext].
 func (e *Event) Queue() string {
-	if e == nil {
+	if e == nil || e.from == nil {
 		return ""
 	}
-	return e.queue
+	return e.from.queue
 }
 
 // Key returns the ordering key, empty for none.

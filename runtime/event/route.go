@@ -85,7 +85,7 @@ func (r *route) receiver(shared bool) broker.RecordHandler {
 		if err := match.codec.readBody(match.body, m); err != nil {
 			return undecodable(d.Topic, err)
 		}
-		return match.handler.call(newEventContext(ctx, d, r.key.queue), m)
+		return match.handler.call(newEventContext(ctx, d, &r.key), m)
 	}
 }
 
