@@ -29,9 +29,13 @@ func (s *subscription) attempt(it *item) {
 // concludeWatched is conclude, and tells a source that wants to know that an attempt is
 // over. It returns with mu held.
 func (s *subscription) concludeWatched(it *item, err error) {
-	raw := it.raw // the item is another one when it was settled
+	if s.watcher == nil {
+		s.conclude(it, err)
+		return
+	}
+	raw := it.raw // the item is another one when it was settled; to copy it costs
 	s.conclude(it, err)
-	if s.watcher == nil || errors.Is(err, errGone) {
+	if errors.Is(err, errGone) {
 		return
 	}
 	s.mu.Unlock()
