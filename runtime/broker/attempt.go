@@ -75,34 +75,33 @@ func (s *subscription) try(it *item) error {
 	if limit := s.options.MaxDeliveries; limit > 0 && it.raw.Deliveries > limit {
 		return Permanent(fmt.Errorf("delivered %d times, more than MaxDeliveries %d", it.raw.Deliveries, limit))
 	}
-	record, err := s.load(it)
-	if err != nil {
+	d := &it.delivery
+	if err := s.load(it, &d.Record); err != nil {
 		return err
 	}
 	it.handled = true
-	it.delivery = RecordDelivery{Topic: s.topic, Record: record, Attempt: it.raw.Failures + 1}
-	return s.call(&it.delivery)
+	d.Topic, d.Attempt = s.topic, it.raw.Failures+1
+	return s.call(d)
 }
 
-// load returns the record as it was published.
-func (s *subscription) load(it *item) (Record, error) {
-	r, err := s.source.Load(&it.raw)
-	if err != nil {
-		return r, Permanent(fmt.Errorf("decode: %w", err))
+// load sets r to the record as it was published.
+func (s *subscription) load(it *item, r *Record) (err error) {
+	if *r, err = s.source.Load(&it.raw); err != nil {
+		return Permanent(fmt.Errorf("decode: %w", err))
 	}
 	if !mayHaveOwn(r.Header) {
-		return r, nil
+		return nil
 	}
 	if queue, ok := r.Get(redriveHeader); ok {
 		if queue != s.options.Queue {
-			return r, errSkip
+			return errSkip
 		}
 		r.Header = without(r.Header, redriveHeader)
 	}
 	if r.Header, err = decodeHeaders(r.Header); err != nil {
-		return r, Permanent(err)
+		return Permanent(err)
 	}
-	return r, nil
+	return nil
 }
 
 // without returns a list that lacks the headers called names.

@@ -34,7 +34,8 @@ func (s *subscription) giveUp(it *item, cause error) {
 		s.bury(it)
 		return
 	}
-	r, _ := s.load(it) //nolint:errcheck // the hook gets what could be read
+	var r Record
+	_ = s.load(it, &r) //nolint:errcheck // the hook gets what could be read
 	s.settings.hooks.Dropped(s.poisonInfo(it, &r))
 	s.finish(it, Reject, cause)
 }
@@ -52,7 +53,8 @@ func (s *subscription) bury(it *item) {
 		s.finish(it, GiveBack, nil)
 		return
 	}
-	r, _ := s.load(it) //nolint:errcheck // a message that cannot be decoded is buried as far as it could be
+	var r Record
+	_ = s.load(it, &r) //nolint:errcheck // a message that cannot be decoded is buried as far as it could be
 	r.Header = s.withPoisonHeaders(it, r.Header)
 	if err := s.engine.send(s.ctx, s.options.DeadLetter, &r, PublishOptions{}, poisonLimits); err != nil {
 		it.burials++
