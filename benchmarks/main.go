@@ -50,6 +50,9 @@ func main() {
 }
 
 func run(ctx context.Context) error {
+	if served, err := overhttp.ServeSubscriber(ctx, os.Stdin, os.Stdout); served {
+		return err
+	}
 	only := flag.String("only", "", "run these groups, separated by commas, and print what they measured")
 	docs := flag.String("docs", "../docs", "where the page is")
 	render := flag.Bool("render", false, "write the page from the results beside it")

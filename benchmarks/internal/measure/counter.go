@@ -31,6 +31,9 @@ func (c *Counter) Add() {
 	}
 }
 
+// Count returns how many were counted so far.
+func (c *Counter) Count() int { return int(c.count.Load()) }
+
 // Wait waits until want more deliveries were counted than at its last return, or until
 // none comes any more, and returns how many there were.
 func (c *Counter) Wait(ctx context.Context, want int) (int, error) {

@@ -19,24 +19,14 @@ import (
 // bare is one POST of net/http for each event, with the content type as its only header.
 func bare(ctx context.Context, b *measure.Bench) (measure.Side, error) {
 	counter := measure.NewCounter()
-	return posts(ctx, b, counter, marshal, func(r io.Reader) error {
-		body, err := io.ReadAll(r)
-		if err != nil {
-			return err
-		}
-		return handle(counter, body)
-	})
+	return posts(ctx, b, counter, marshal, func(r io.Reader) error { return readAndHandle(r, counter) })
 }
 
 // posts sends what body returns, one POST for each, to a server that reads it.
 func posts(
 	ctx context.Context, b *measure.Bench, counter *measure.Counter, body func() ([]byte, error), read func(io.Reader) error,
 ) (measure.Side, error) {
-	url, err := serve(ctx, b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if read(r.Body) != nil {
-			w.WriteHeader(http.StatusBadRequest)
-		}
-	}))
+	url, err := serve(ctx, b, reads(read))
 	if err != nil {
 		return measure.Side{}, err
 	}

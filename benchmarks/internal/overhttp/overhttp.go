@@ -1,6 +1,6 @@
 // Package overhttp compares ways to hand an event to another process without a server
-// between them. A call returns when the handler on the other side has finished; both
-// sides run in this process and speak over loopback.
+// between them. A call returns when the handler on the other side has finished. Both
+// sides run in this process and speak over loopback, or each is a process of its own.
 package overhttp
 
 import (
@@ -30,6 +30,9 @@ const most = 64 // callers, and connections of each client
 // Run compares them, and what is left of them without encoding and decoding.
 func Run(ctx context.Context, b *measure.Bench) error {
 	if err := runBytes(ctx, b); err != nil {
+		return fmt.Errorf("overhttp: %w", err)
+	}
+	if err := runProcesses(ctx, b); err != nil {
 		return fmt.Errorf("overhttp: %w", err)
 	}
 	var sides []measure.Side

@@ -1,11 +1,23 @@
 package overhttp
 
 import (
+	"context"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/micro-event/micro-event/benchmarks/internal/measure"
 )
+
+func TestMain(m *testing.M) {
+	if served, err := ServeSubscriber(context.Background(), os.Stdin, os.Stdout); served {
+		if err != nil {
+			panic(err)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
 
 // TestNothingIsLost runs every side shortly. Only go-micro's may lose messages.
 func TestNothingIsLost(t *testing.T) {

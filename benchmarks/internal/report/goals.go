@@ -60,20 +60,19 @@ var goals = []goal{
 
 const (
 	whyInProcess = "" +
-		"In a profile on one core (`go test ./runtime/event -run '^$' -bench AgainstFloor -cpu 1 -cpuprofile cpu.out`) an event costs, in percent of the floor: " +
-		"encoding and decoding 87; publishing 53, of which the list of its headers is 13, id and time 9, the queue 10, checks 5 and the fields of the schema 4; " +
-		"delivery 31, of which the message is 5 and the context of the handler 3. On two cores publisher and handler work at once, which is what makes the time " +
-		"less than the sum; the collector of garbage has the second core to itself while the floor runs, and not then. No part is forbidden to be cheaper, and no " +
-		"single one is enough."
+		"Publisher and handler work at once, and an event waits for the slower of the two, which is the handler's goroutine. Two thirds of its time are decoding, an eighth " +
+		"receiving and settling, 4 % the new message and 3 % the context (`perf record -g` of this comparison). Collecting garbage is spread over all of that, and goes on for most of " +
+		"the time; the floor leaves it to the second core. Without it (`GOGC=off`) the ratio was 1.08 on this machine. Where two cores slow each other down, as those of a " +
+		"virtual machine do when they are one for a while, the ratio was up to 1.4: the floor needs one of them."
 	whyKafka = "Before each turn the garbage of the others is collected, and with it what the pools of the client and the broker held. " +
 		"Without that it is below one, the client's own included: `TestAllocationsOnARealServer` in runtime/broker/kafka holds it there."
 	whyHTTP = "With 64 callers the CPU of an event is an eighth of a POST's; what is missing is the other core. CPU divided by time, in the table below, says how many " +
 		"were busy: nearly both with the bare POST, little more than one with ours. An event passes through five goroutines that wait for each other, so that a second core " +
 		"gains little: `go test ./runtime/broker/http -run '^$' -bench Conformance/64_publishers/200B -benchtime 60000x` takes with `-cpu 1` " +
-		"hardly longer than with `-cpu 2`. A part of that is the system's: with `perf sched record` threads that could run wait for a core up to 4 ms while the other one is idle, " +
-		"which is also where p99 comes from. `go test ./runtime/broker/http -run '^$' -bench Pairs -benchtime 2s -count 5` has the same pair with ids made by the caller."
+		"hardly longer than with `-cpu 2`. A part of that is the system's: of the time that `perf sched record` saw, one core was idle for more than half while a thread that could run " +
+		"waited for the other one, up to 4 ms, which is also where p99 comes from. With a core for each end (\"HTTP, two processes\" below) that is not so. `go test ./runtime/broker/http -run '^$' -bench Pairs -benchtime 2s -count 5` has the same pair with ids made by the caller."
 	whyTyped = "Both sides encode and decode the event here, which costs the same on both and so the faster more. " +
-		"That the events have a thousand keys costs next to nothing, as the table for bytes shows; the rest is as there."
+		"That the events have a thousand keys costs next to nothing, as the table for bytes shows; the rest is as there. \"HTTP, two processes\" has the same pair with a core for each end."
 )
 
 // verdict returns what was measured, and whether that is the goal.

@@ -6,6 +6,8 @@ var notes = map[string]string{
 	"HTTP":       "A call returns when the handler on the other side has finished, but for go-micro's, which tells nobody what became of a message.",
 	"HTTP, bytes": "The same bytes each time, which nobody encodes or decodes: what the brokers cost beside one POST for each. Ours sends the headers of an event, " +
 		"with a new id.",
+	"HTTP, two processes": "The publisher and the subscriber are processes of their own with `GOMAXPROCS=1`, as services have processors of their own. CPU, allocations and bytes are the publisher's. " +
+		"With one caller, what takes the time is that each end is woken for each event.",
 	"NATS JetStream": "`MaxInFlight(1)`, the default of a handler, asks the server for one message at a time, so that no idle member of the queue " +
 		"waits for what a busy one holds: each costs a round trip. The bare client takes 500 ahead. A service that wants throughput sets " +
 		"`Concurrency`, where events of one key stay in order, or `Prefetch` if its handler has to run alone.",
