@@ -138,8 +138,8 @@ type candidates struct {
 	base   string // of the topics
 }
 
-// topic returns that of a side.
-func (c *candidates) topic(side string) string { return c.base + "." + side }
+// topic returns that of a side, with as many segments as that of the typed API.
+func (c *candidates) topic(side string) string { return c.base + ".shop.orders." + side }
 
 // typedTopic is where the typed API publishes, with the prefix.
 func (c *candidates) typedTopic() string { return c.base + "." + ordersv1.OrderCreatedTopic }
