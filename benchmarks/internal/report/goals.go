@@ -62,8 +62,7 @@ const (
 	whyInProcess = "" +
 		"Publisher and handler work at once, and an event waits for the slower of the two, which is the handler's goroutine. Two thirds of its time are decoding, an eighth " +
 		"receiving and settling, 4 % the new message and 3 % the context (`perf record -g` of this comparison). Collecting garbage is spread over all of that, and goes on for most of " +
-		"the time; the floor leaves it to the second core. Without it (`GOGC=off`) the ratio was 1.08 on this machine. Where two cores slow each other down, as those of a " +
-		"virtual machine do when they are one for a while, the ratio was up to 1.4: the floor needs one of them."
+		"the time; the floor leaves it to the second core. Without it (`GOGC=off`) the ratio was 1.05 on this machine."
 	whyKafka = "Before each turn the garbage of the others is collected, and with it what the pools of the client and the broker held. " +
 		"Without that it is below one, the client's own included: `TestAllocationsOnARealServer` in runtime/broker/kafka holds it there."
 	whyHTTP = "With 64 callers the CPU of an event is an eighth of a POST's; what is missing is the other core. CPU divided by time, in the table below, says how many " +

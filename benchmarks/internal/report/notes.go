@@ -2,7 +2,10 @@ package report
 
 // notes say of a group what its figures do not.
 var notes = map[string]string{
-	"in process": "Peers whose handler runs inside Publish, or that wait for it, have no queue: a slow handler is a slow publisher.",
+	"in process": "Peers whose handler runs inside Publish, or that wait for it, have no queue: a slow handler is a slow publisher.\n\n" +
+		"What uses two cores at once depends on how fast they reach what the other one has written. Virtual machines differ in that from minute to minute: on one that did nothing else " +
+		"the same program took 1.15 times as long as the floor, and now and then, for some minutes, 1.4 times; the floor, which uses one core, hardly changed. Run it again if it matters: " +
+		"`cd benchmarks && go run . -only \"in process\"`.",
 	"HTTP":       "A call returns when the handler on the other side has finished, but for go-micro's, which tells nobody what became of a message.",
 	"HTTP, bytes": "The same bytes each time, which nobody encodes or decodes: what the brokers cost beside one POST for each. Ours sends the headers of an event, " +
 		"with a new id.",
