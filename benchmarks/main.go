@@ -28,16 +28,17 @@ import (
 	"github.com/micro-event/micro-event/benchmarks/internal/sizes"
 )
 
-// groups are run in this order.
+// groups are run in this order: servers are not there while others are measured that need
+// all cores.
 var groups = []struct {
 	name string
 	run  func(context.Context, *measure.Bench) error
 }{
 	{"in process", inprocess.Run},
 	{"HTTP", overhttp.Run},
-	{"servers", servers.Run},
 	{"generator", generator.Run},
 	{"growth", growth.Run},
+	{"servers", servers.Run},
 }
 
 func main() {
@@ -55,6 +56,7 @@ func run(ctx context.Context) error {
 	}
 	only := flag.String("only", "", "run these groups, separated by commas, and print what they measured")
 	docs := flag.String("docs", "../docs", "where the page is")
+	services := flag.String("services", "", "scripts/services, to start the servers when it is their turn")
 	render := flag.Bool("render", false, "write the page from the results beside it")
 	rounds := flag.Int("rounds", 11, "turns of each side")
 	turn := flag.Duration("turn", 100*time.Millisecond, "how long a turn is, about")
@@ -73,6 +75,11 @@ func run(ctx context.Context) error {
 	for _, g := range groups {
 		if *only != "" && !slices.Contains(strings.Split(*only, ","), g.name) {
 			continue
+		}
+		if g.name == "servers" && *services != "" {
+			if err := servers.Start(ctx, *services, log); err != nil {
+				return err
+			}
 		}
 		// What one group has started is not there while the next one runs.
 		if err := errors.Join(g.run(ctx, b), b.Close()); err != nil {

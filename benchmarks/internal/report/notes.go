@@ -6,7 +6,7 @@ var notes = map[string]string{
 		"What uses two cores at once depends on how fast they reach what the other one has written. Virtual machines differ in that from minute to minute: on one that did nothing else " +
 		"the same program took 1.15 times as long as the floor, and now and then, for some minutes, 1.4 times; the floor, which uses one core, hardly changed. Run it again if it matters: " +
 		"`cd benchmarks && go run . -only \"in process\"`.",
-	"HTTP":       "A call returns when the handler on the other side has finished, but for go-micro's, which tells nobody what became of a message.",
+	"HTTP": "A call returns when the handler on the other side has finished, but for go-micro's, which tells nobody what became of a message.",
 	"HTTP, bytes": "The same bytes each time, which nobody encodes or decodes: what the brokers cost beside one POST for each. Ours sends the headers of an event, " +
 		"with a new id.",
 	"HTTP, two processes": "The publisher and the subscriber are processes of their own with `GOMAXPROCS=1`, as services have processors of their own. CPU, allocations and bytes are the publisher's. " +
