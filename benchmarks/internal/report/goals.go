@@ -65,13 +65,15 @@ const (
 		"the time; the floor leaves it to the second core. Without it (`GOGC=off`) the ratio was 1.05 on this machine."
 	whyKafka = "Before each turn the garbage of the others is collected, and with it what the pools of the client and the broker held. " +
 		"Without that it is below one, the client's own included: `TestAllocationsOnARealServer` in runtime/broker/kafka holds it there."
-	whyHTTP = "With 64 callers the CPU of an event is an eighth of a POST's; what is missing is the other core. CPU divided by time, in the table below, says how many " +
-		"were busy: nearly both with the bare POST, little more than one with ours. An event passes through five goroutines that wait for each other, so that a second core " +
-		"gains little: `go test ./runtime/broker/http -run '^$' -bench Conformance/64_publishers/200B -benchtime 60000x` takes with `-cpu 1` " +
-		"hardly longer than with `-cpu 2`. A part of that is the system's: of the time that `perf sched record` saw, one core was idle for more than half while a thread that could run " +
-		"waited for the other one, up to 4 ms, which is also where p99 comes from. With a core for each end (\"HTTP, two processes\" below) that is not so. `go test ./runtime/broker/http -run '^$' -bench Pairs -benchtime 2s -count 5` has the same pair with ids made by the caller."
+	whyHTTP = "With 64 callers the CPU of an event is an eighth of a POST's; what is missing is the other core. " + whyCore +
+		" `go test ./runtime/broker/http -run '^$' -bench Pairs -benchtime 2s -count 5` has the same pair with ids made by the caller."
 	whyTyped = "Both sides encode and decode the event here, which costs the same on both and so the faster more. " +
-		"That the events have a thousand keys costs next to nothing, as the table for bytes shows; the rest is as there. \"HTTP, two processes\" has the same pair with a core for each end."
+		"That the events have a thousand keys costs next to nothing, as the table for bytes shows. " + whyCore
+	whyCore = "CPU divided by time, in the table below, says how many cores were busy: nearly both with the bare POST, little more than one with ours. " +
+		"An event passes through five goroutines that wait for each other, so that a second core gains little: " +
+		"`go test ./runtime/broker/http -run '^$' -bench Conformance/64_publishers/200B -benchtime 60000x` takes with `-cpu 1` " +
+		"hardly longer than with `-cpu 2`. A part of that is the system's: of the time that `perf sched record` saw, one core was idle for more than half while a thread that could run " +
+		"waited for the other one, up to 4 ms, which is also where p99 comes from. \"HTTP, two processes\" has the same pair with a core for each end."
 )
 
 // verdict returns what was measured, and whether that is the goal.
