@@ -122,8 +122,8 @@ func (s *subscription) receive() {
 			place = s.log.add(buf[i])
 		}
 		s.holdings.add(&buf[i], place, s.clock.now())
-		buf[i].Key, buf[i].Value = "", nil
 	}
+	clear(buf)
 	switch {
 	case s.stopping:
 		s.giveBackLate()

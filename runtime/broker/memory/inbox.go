@@ -42,12 +42,10 @@ func (b *inbox) append(r *broker.Record) {
 		e = new(entry)
 	}
 	e.sequence = b.sequence
-	e.record.Key, e.record.Header = r.Key, r.Header
+	e.record = *r
 	if n := len(r.Body); 0 < n && n <= maxKeptBody {
 		e.body = append(e.body[:0], r.Body...)
 		e.record.Body = e.body
-	} else {
-		e.record.Body = r.Body
 	}
 	b.fresh.push(e)
 	b.call()

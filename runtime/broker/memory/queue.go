@@ -140,8 +140,7 @@ func (q *queue) deliver(e *entry, s *source) broker.Raw {
 func (q *queue) settle(e *entry) {
 	q.mu.Lock()
 	q.release(e)
-	e.record.Key, e.record.Header, e.record.Body = "", nil, nil
-	e.failures, e.deliveries = 0, 0
+	e.record, e.failures, e.deliveries = broker.Record{}, 0, 0
 	q.used.push(e)
 	q.mu.Unlock()
 	q.inbox.settledNow.Add(1)
