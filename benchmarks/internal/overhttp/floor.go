@@ -30,14 +30,38 @@ func posts(
 	if err != nil {
 		return measure.Side{}, err
 	}
+	return measure.Side{
+		Name: "net/http", Note: "one POST for each event, without headers of the event", Delivered: counter.Wait, Each: poster(b, url, body),
+	}, nil
+}
+
+// reads is a handler that reads the body of each request.
+func reads(read func(io.Reader) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if read(r.Body) != nil {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	})
+}
+
+func readAndHandle(r io.Reader, counter *measure.Counter) error {
+	body, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	return handle(counter, body)
+}
+
+// poster posts what body returns.
+func poster(b *measure.Bench, url string, body func() ([]byte, error)) func(context.Context) error {
 	client := client(b)
-	return measure.Side{Name: "net/http", Note: "one POST for each event, without headers of the event", Delivered: counter.Wait, Each: func(ctx context.Context) error {
+	return func(ctx context.Context) error {
 		body, err := body()
 		if err != nil {
 			return err
 		}
 		return Post(ctx, client, url, body)
-	}}, nil
+	}
 }
 
 // Post sends a body, as every side of net/http does, and wants 200.

@@ -38,18 +38,27 @@ func typed(ctx context.Context, b *measure.Bench) (measure.Side, error) {
 	if err != nil {
 		return measure.Side{}, err
 	}
-	counter, server, client := measure.NewCounter(), event.NewServer(subscriber, "billing"), event.NewClient(publisher, "shop")
-	err = ordersv1.SubscribeOrderCreated(server, func(context.Context, *ordersv1.OrderCreated) error {
+	counter, client := measure.NewCounter(), event.NewClient(publisher, "shop")
+	if err := subscribe(ctx, b, subscriber, counter); err != nil {
+		return measure.Side{}, err
+	}
+	return measure.Side{Name: "micro-event", Delivered: counter.Wait, Each: func(ctx context.Context) error {
+		return ordersv1.PublishOrderCreated(ctx, client, order())
+	}}, nil
+}
+
+// subscribe counts events until the bench is closed.
+func subscribe(ctx context.Context, b *measure.Bench, e *broker.Engine, counter *measure.Counter) error {
+	server := event.NewServer(e, "billing")
+	err := ordersv1.SubscribeOrderCreated(server, func(context.Context, *ordersv1.OrderCreated) error {
 		counter.Add()
 		return nil
 	})
 	if err := errors.Join(err, server.Start(ctx)); err != nil {
-		return measure.Side{}, err
+		return err
 	}
 	b.Cleanup(func() error { return server.Stop(context.Background()) })
-	return measure.Side{Name: "micro-event", Delivered: counter.Wait, Each: func(ctx context.Context) error {
-		return ordersv1.PublishOrderCreated(ctx, client, order())
-	}}, nil
+	return nil
 }
 
 // records goes through the broker with the headers of an event.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"runtime"
@@ -20,9 +19,9 @@ import (
 	"github.com/micro-event/micro-event/benchmarks/internal/measure"
 )
 
-// GroupProcesses is what the results are filed under whose subscribers are processes of
+// groupProcesses is what the results are filed under whose subscribers are processes of
 // their own.
-const GroupProcesses = "HTTP, two processes"
+const groupProcesses = "HTTP, two processes"
 
 // subscriberVariable says what a process that this one started is to be.
 const subscriberVariable = "BENCHMARKS_HTTP_SUBSCRIBER"
@@ -34,12 +33,7 @@ var subscribers = map[string]func(context.Context, *measure.Bench, *measure.Coun
 	},
 	"micro-event": func(ctx context.Context, b *measure.Bench, counter *measure.Counter) (string, error) {
 		member := httpbroker.New(httpbroker.WithRegistry(httpbroker.NewMemoryRegistry()))
-		s := event.NewServer(member, "billing")
-		err := errors.Join(ordersv1.SubscribeOrderCreated(s, func(context.Context, *ordersv1.OrderCreated) error {
-			counter.Add()
-			return nil
-		}), s.Start(ctx))
-		b.Cleanup(func() error { return s.Stop(context.Background()) })
+		err := subscribe(ctx, b, member, counter)
 		return member.Address(), err
 	},
 }
@@ -120,16 +114,16 @@ func (s *subscriber) delivered(context.Context, int) (int, error) {
 func runProcesses(ctx context.Context, b *measure.Bench) error {
 	cores := runtime.GOMAXPROCS(1)
 	defer runtime.GOMAXPROCS(cores)
-	posts, url, err := start(ctx, b, "net/http")
+	server, url, err := start(ctx, b, "net/http")
 	if err != nil {
 		return err
 	}
-	typed, member, err := start(ctx, b, "micro-event")
+	member, address, err := start(ctx, b, "micro-event")
 	if err != nil {
 		return err
 	}
 	registry, err := httpbroker.NewStaticRegistry(httpbroker.Entry{
-		Topic: ordersv1.OrderCreatedTopic, Queue: "billing", Address: strings.TrimPrefix(member, "http://"),
+		Topic: ordersv1.OrderCreatedTopic, Queue: "billing", Address: strings.TrimPrefix(address, "http://"),
 	})
 	if err != nil {
 		return err
@@ -139,41 +133,18 @@ func runProcesses(ctx context.Context, b *measure.Bench) error {
 		return err
 	}
 	b.Cleanup(func() error { return e.Disconnect(context.Background()) })
-	poster, publisher := client(b), event.NewClient(e, "shop")
+	publisher := event.NewClient(e, "shop")
 	sides := []measure.Side{
-		{Name: "net/http", Delivered: posts.delivered, Each: func(ctx context.Context) error {
-			body, err := marshal()
-			if err != nil {
-				return err
-			}
-			return Post(ctx, poster, url, body)
-		}},
-		{Name: "micro-event", Delivered: typed.delivered, Each: func(ctx context.Context) error {
+		{Name: "net/http", Delivered: server.delivered, Each: poster(b, url, marshal)},
+		{Name: "micro-event", Delivered: member.delivered, Each: func(ctx context.Context) error {
 			return ordersv1.PublishOrderCreated(ctx, publisher, order())
 		}},
 	}
 	for _, n := range callers {
-		c := measure.Comparison{Group: GroupProcesses, Name: measure.NameOfCallers(n), Callers: n, Sides: sides}
+		c := measure.Comparison{Group: groupProcesses, Name: measure.NameOfCallers(n), Callers: n, Sides: sides}
 		if err := b.Compare(ctx, c); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// reads is a handler that reads the body of each request.
-func reads(read func(io.Reader) error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if read(r.Body) != nil {
-			w.WriteHeader(http.StatusBadRequest)
-		}
-	})
-}
-
-func readAndHandle(r io.Reader, counter *measure.Counter) error {
-	body, err := io.ReadAll(r)
-	if err != nil {
-		return err
-	}
-	return handle(counter, body)
 }

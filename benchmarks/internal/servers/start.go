@@ -36,7 +36,10 @@ func setVariables(lines string) error {
 		if !ok {
 			continue
 		}
-		name, value, _ := strings.Cut(assignment, "=")
+		name, value, found := strings.Cut(assignment, "=")
+		if !found {
+			return fmt.Errorf("servers: %q has no value", line)
+		}
 		if err := os.Setenv(name, strings.Trim(value, "'")); err != nil {
 			return fmt.Errorf("servers: %q: %w", line, err)
 		}

@@ -16,6 +16,9 @@ func TestSetVariables(t *testing.T) {
 	if err := setVariables(lines); err != nil {
 		t.Fatal(err)
 	}
+	if err := setVariables("export BENCHMARKS_TEST_URL"); err == nil {
+		t.Error("a line without a value: got no error")
+	}
 	for name, want := range map[string]string{
 		url:     "amqp://guest:guest@127.0.0.1:15673/?a=b",
 		command: "scripts/services restart rabbitmq",
