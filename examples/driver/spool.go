@@ -82,7 +82,7 @@ func (d *driver) Close(context.Context) error { return nil }
 func (d *driver) Publish(_ context.Context, topic string, r *broker.Record, _ broker.PublishOptions) error {
 	queues, err := os.ReadDir(filepath.Join(d.dir, topic))
 	if errors.Is(err, os.ErrNotExist) || err == nil && len(queues) == 0 {
-		return broker.ErrNoSubscribers
+		return broker.NotDelivered(broker.ErrNoSubscribers)
 	}
 	if err != nil {
 		return broker.NotDelivered(err)
@@ -109,7 +109,7 @@ func (d *driver) putAll(queues []os.DirEntry, topic string, content []byte) erro
 		}
 	}
 	if taken == 0 {
-		return broker.ErrNoSubscribers
+		return broker.NotDelivered(broker.ErrNoSubscribers)
 	}
 	return nil
 }

@@ -21,10 +21,10 @@ type Driver interface {
 	// Publish hands r to every queue of the topic, and returns nil once it was
 	// accepted at Info.PublishLevel. The record is valid, and its list and body
 	// must be neither changed nor kept; strings may be, and the list if it is taken
-	// by [Record.TakeHeader]. An error that does not say otherwise means that the
-	// message may have been taken: [NotDelivered] and [Rejected] say otherwise, as
-	// do the causes that imply it, such as [ErrNoSubscribers]. A message whose
-	// Publish certainly failed must never be delivered later.
+	// by [Record.TakeHeader]. An error means that the message may have been taken,
+	// whatever its cause, unless it is one of [NotDelivered] or [Rejected], or wraps
+	// one and nothing beside it. A message whose Publish certainly failed must never
+	// be delivered later.
 	Publish(ctx context.Context, topic string, r *Record, o PublishOptions) error
 
 	// Declare creates a queue without consuming from it; it keeps messages from

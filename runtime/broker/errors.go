@@ -25,7 +25,8 @@ var (
 
 // Causes, wrapped by the errors of Publish, Subscribe and the rest.
 var (
-	// ErrClosed is returned by a broker that was disconnected.
+	// ErrClosed is returned by a broker that was disconnected. With ErrUncertain it
+	// means that a Publish waited for its confirmation at that time.
 	ErrClosed = errors.New("broker is closed")
 
 	// ErrNotConnected is returned before Connect, and while a lost connection

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -136,16 +137,16 @@ func (e *Engine) admit(ctx context.Context, topic string, o PublishOptions) (*pa
 		return nil, nil, NotDelivered(context.Cause(ctx))
 	}
 	if err := CheckTopic(topic); err != nil {
-		return nil, nil, err
+		return nil, nil, Rejected(err)
 	}
 	pass, err := e.use()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, NotDelivered(err)
 	}
 	settings := e.settings.Load()
 	if o.NoWait && !settings.info.Capabilities.NoWait {
 		pass.Done()
-		return nil, nil, fmt.Errorf("option NoWait: %w by %s", ErrUnsupported, settings.info.Name)
+		return nil, nil, Rejected(fmt.Errorf("option NoWait: %w by %s", ErrUnsupported, settings.info.Name))
 	}
 	return pass, settings, nil
 }
@@ -158,49 +159,63 @@ func (s *settings) prepare(r *Record, headers headerBudget) (*Record, error) {
 		return nil, Rejected(errNilMessage)
 	}
 	if len(r.Body) > s.maxBytes {
-		return nil, fmt.Errorf("%w: the body has %d bytes, more than %d", ErrTooLarge, len(r.Body), s.maxBytes)
+		return nil, Rejected(fmt.Errorf("%w: the body has %d bytes, more than %d", ErrTooLarge, len(r.Body), s.maxBytes))
 	}
 	if err := headers.check(r); err != nil {
-		return nil, err
+		return nil, Rejected(err)
 	}
 	return encodeHeaders(r, s.info.Headers), nil
 }
 
 func publishResult(topic string, err error, o PublishOptions) error {
-	if err == nil || o.AllowNoSubscribers && errors.Is(err, ErrNoSubscribers) {
+	if err == nil {
 		return nil
 	}
-	return publishError(topic, err)
+	err = publishError(topic, err)
+	if o.AllowNoSubscribers && errors.Is(err, ErrNoSubscribers) && errors.Is(err, ErrNotDelivered) {
+		return nil
+	}
+	return err
 }
 
+// publishError says what became of the message.
 func publishError(topic string, err error) error {
-	outcome := publishOutcome(err)
+	outcome := outcomeOf(err)
 	if marked, ok := err.(*markedError); ok { //nolint:errorlint // only an outermost mark is taken off
 		err = marked.err
+	}
+	for _, other := range outcomes {
+		if other != outcome && errors.Is(err, other) { //nolint:errorlint // the sentinels themselves are compared
+			err = &causeError{err}
+			break
+		}
 	}
 	return &PublishError{topic, outcome, err}
 }
 
-// certain lists the causes that say what became of the message by themselves.
-var certain = []struct{ cause, outcome error }{
-	{ErrTooLarge, ErrRejected},
-	{ErrInvalidHeader, ErrRejected},
-	{ErrInvalidTopic, ErrRejected},
-	{ErrUnsupported, ErrRejected},
-	{ErrNoSubscribers, ErrNotDelivered},
-	{ErrBackpressure, ErrNotDelivered},
-	{ErrNotConnected, ErrNotDelivered},
-	{ErrClosed, ErrNotDelivered},
-}
+var outcomes = [...]error{ErrNotDelivered, ErrUncertain, ErrRejected}
 
-func publishOutcome(err error) error {
-	if marked, ok := errors.AsType[*markedError](err); ok {
-		return marked.outcome
-	}
-	for _, c := range certain {
-		if errors.Is(err, c.cause) {
-			return c.outcome
+// outcomeOf returns what the mark of a driver's error says. One among several errors
+// that are wrapped together says nothing: it may be of an earlier attempt, of one queue
+// of several, or the reason why a context ended.
+func outcomeOf(err error) error {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if marked, ok := err.(*markedError); ok { //nolint:errorlint // see above
+			return marked.outcome
 		}
 	}
 	return ErrUncertain
 }
+
+// causeError hides what the errors that it wraps say of other outcomes.
+type causeError struct{ err error }
+
+func (e *causeError) Error() string { return e.err.Error() }
+
+// Is is asked by errors.Is.
+func (e *causeError) Is(target error) bool {
+	return !slices.Contains(outcomes[:], target) && errors.Is(e.err, target)
+}
+
+// As is asked by errors.As.
+func (e *causeError) As(target any) bool { return errors.As(e.err, target) }

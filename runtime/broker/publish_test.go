@@ -22,11 +22,14 @@ func TestPublishErrorsSayWhatBecameOfTheMessage(t *testing.T) {
 		{"not delivered", NotDelivered(raw), ErrNotDelivered, raw},
 		{"wrapped mark", fmt.Errorf("attempt 2: %w", NotDelivered(raw)), ErrNotDelivered, raw},
 		{"rejected", Rejected(raw), ErrRejected, raw},
-		{"nobody", ErrNoSubscribers, ErrNotDelivered, ErrNoSubscribers},
-		{"full", fmt.Errorf("queue q: %w", ErrBackpressure), ErrNotDelivered, ErrBackpressure},
-		{"link down", ErrNotConnected, ErrNotDelivered, ErrNotConnected},
-		{"too large for the server", ErrTooLarge, ErrRejected, ErrTooLarge},
+		{"nobody", NotDelivered(ErrNoSubscribers), ErrNotDelivered, ErrNoSubscribers},
+		{"too large for the server", Rejected(ErrTooLarge), ErrRejected, ErrTooLarge},
+		{"closed after it was sent", fmt.Errorf("%w: %w", ErrClosed, raw), ErrUncertain, ErrClosed},
 		{"deadline", context.DeadlineExceeded, ErrUncertain, context.DeadlineExceeded},
+		{"an attempt before", errors.Join(NotDelivered(raw), context.Canceled), ErrUncertain, raw},
+		{"one queue of two", fmt.Errorf("%w, %w", raw, Rejected(ErrTooLarge)), ErrUncertain, ErrTooLarge},
+		{"end of a context", NotDelivered(fmt.Errorf("%w: %w", Rejected(raw), context.Canceled)), ErrNotDelivered, context.Canceled},
+		{"error of another broker", &PublishError{"t", ErrNotDelivered, raw}, ErrUncertain, raw},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			d := newFake(Capabilities{})
@@ -122,8 +125,12 @@ func TestPublishOptionsThatTheDriverCannotHonour(t *testing.T) {
 		t.Errorf("NoWait: %v, want ErrUnsupported", err)
 	}
 	d := newFake(Capabilities{KnowsSubscribers: true})
-	d.publishErr = ErrNoSubscribers
+	d.publishErr = NotDelivered(ErrNoSubscribers)
 	must(t, connected(t, d).Publish(t.Context(), "t", &Message{}, AllowNoSubscribers()))
+	d.publishErr = errors.Join(ErrNoSubscribers, errors.New("connection reset"))
+	if err := connected(t, d).Publish(t.Context(), "t", &Message{}, AllowNoSubscribers()); !errors.Is(err, ErrUncertain) {
+		t.Errorf("AllowNoSubscribers, and perhaps there was one: got %v, want ErrUncertain", err)
+	}
 }
 
 // batchDriver publishes batches and fails those whose body says so.

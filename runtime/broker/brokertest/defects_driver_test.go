@@ -81,7 +81,18 @@ func publishDefects() []defect {
 			l.publish = func(ctx context.Context, p publication, next publishNext) error {
 				err := next(ctx, p)
 				if errors.Is(err, broker.ErrClosed) {
-					<-ctx.Done()
+					return errors.Join(err, pause(context.WithoutCancel(ctx), 2*impatience))
+				}
+				return err
+			}
+		}},
+		{"takes its end for proof", "U3_a_publish_that_is_cut_is_uncertain", func(l *lab) {
+			waits(l)
+			inner := l.publish
+			l.publish = func(ctx context.Context, p publication, next publishNext) error {
+				err := inner(ctx, p, next)
+				if errors.Is(err, broker.ErrClosed) {
+					return broker.NotDelivered(err)
 				}
 				return err
 			}

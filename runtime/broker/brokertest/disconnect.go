@@ -17,6 +17,7 @@ func disconnectTests() []test {
 		{"U3_a_draining_handler_may_publish", (*env).drainingHandlerPublishes, nil},
 		{"U3_disconnect_while_publishing", (*env).disconnectWhilePublishing, nil},
 		{"U3_disconnect_ends_a_waiting_publish", (*env).disconnectEndsWaiting, []need{bounded, returnsEarly}},
+		{"U3_a_publish_that_is_cut_is_uncertain", (*env).cutIsUncertain, []need{returnsLate}},
 		{"U3_disconnect_lists_what_was_cut", (*env).disconnectLists, nil},
 		{"U3_disconnect_inside_a_handler", (*env).disconnectInside, nil},
 		{"U3_connect_works_again", (*env).connectAgain, nil},
@@ -157,6 +158,20 @@ func (e *env) disconnectEndsWaiting() {
 	if isNotDelivered(err) {
 		f.in.wantAbsent("its Publish had certainly failed", "waiting")
 	}
+}
+
+// cutIsUncertain disconnects the publisher of a message that a handler has.
+func (e *env) cutIsUncertain() {
+	topic, g, b := e.topic("t"), e.gate(), e.connect()
+	in := e.inbox(g.hold())
+	e.subscribe(e.connect(), topic, in, broker.Queue(e.queue("q")))
+	published := start(func() error { return b.Publish(e.Context(), topic, message("k", "held")) })
+	in.awaitCalls(1)
+	ended := start(func() error { return b.Disconnect(e.within(brief)) })
+	e.checkRefusal(topic, await(e, "Publish to be cut", published), broker.ErrUncertain, broker.ErrClosed)
+	await(e, "Disconnect", ended) //nolint:errcheck // it may name the Publish or not
+	g.release()
+	in.awaitHandled(1)
 }
 
 func (e *env) disconnectLists() {

@@ -148,6 +148,7 @@ var (
 	bounded       = feature("Capacity", func(f Features) bool { return f.Capacity > 0 })
 	interruptible = feature("Interrupt", func(f Features) bool { return f.Interrupt != nil })
 	outOfProcess  = feature("ServerInProcess to be false", func(f Features) bool { return !f.ServerInProcess })
+	returnsLate   = feature("PublishWaits", func(f Features) bool { return f.PublishWaits })
 	returnsEarly  = feature("PublishWaits to be false", func(f Features) bool { return !f.PublishWaits })
 )
 

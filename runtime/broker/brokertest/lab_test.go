@@ -101,6 +101,8 @@ func (d *labDriver) Publish(ctx context.Context, topic string, r *broker.Record,
 	if d.lab.publish == nil {
 		return d.Driver.Publish(ctx, topic, r, o)
 	}
+	ctx, cancel := d.Driver.(*connection).within(ctx) //nolint:forcetypeassert // as newLab makes it
+	defer cancel()
 	return d.lab.publish(ctx, publication{topic, r, o}, func(ctx context.Context, p publication) error {
 		return d.Driver.Publish(ctx, p.topic, p.record, p.options)
 	})

@@ -57,14 +57,22 @@ func (c *connection) Connect(ctx context.Context) error {
 
 // Publish implements [broker.Driver]. It ends when the connection does.
 func (c *connection) Publish(ctx context.Context, topic string, r *broker.Record, o broker.PublishOptions) error {
+	ctx, cancel := c.within(ctx)
+	defer cancel()
+	return c.Driver.Publish(ctx, topic, r, o)
+}
+
+// within returns a context that ends with the connection.
+func (c *connection) within(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	c.mu.Lock()
 	life := c.life
 	c.mu.Unlock()
-	stop := context.AfterFunc(life, func() { cancel(broker.ErrClosed) }) //nolint:contextcheck // the life of the connection is another one
-	defer stop()
-	return c.Driver.Publish(ctx, topic, r, o)
+	stop := context.AfterFunc(life, func() { cancel(broker.ErrClosed) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
 }
 
 // Close implements [broker.Driver].

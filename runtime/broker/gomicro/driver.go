@@ -2,6 +2,7 @@ package gomicrobroker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -108,7 +109,19 @@ func (d *Driver) Close(ctx context.Context) error {
 // subscribers' handlers meanwhile, so it is not waited for longer than ctx.
 func (d *Driver) Publish(ctx context.Context, topic string, r *broker.Record, _ broker.PublishOptions) error {
 	m := newMessage(r)
-	return d.within(ctx, func() error { return d.theirs.Publish(topic, m, gomicro.PublishContext(ctx)) })
+	return d.within(ctx, func() error { return marked(d.theirs.Publish(topic, m, gomicro.PublishContext(ctx))) })
+}
+
+// marked passes on what a broker of ours says behind go-micro's interface.
+func marked(err error) error {
+	p, ok := err.(*broker.PublishError) //nolint:errorlint // one that is wrapped may be about something else
+	switch {
+	case ok && errors.Is(p, broker.ErrNotDelivered):
+		return broker.NotDelivered(p.Cause)
+	case ok && errors.Is(p, broker.ErrRejected):
+		return broker.Rejected(p.Cause)
+	}
+	return err
 }
 
 // within calls f, which knows no context, and waits for it as long as ctx lives.

@@ -111,6 +111,8 @@ func (s *server) publishHere(ctx context.Context, topic string, r *broker.Record
 		return http.StatusAccepted, nil
 	case err == nil:
 		return http.StatusNoContent, nil
+	case !errors.Is(err, broker.ErrNotDelivered) && !errors.Is(err, broker.ErrRejected):
+		return 0, &refusal{http.StatusGatewayTimeout, "perhaps delivered; send it again with the same id and source"}
 	case errors.Is(err, broker.ErrNoSubscribers):
 		return 0, &refusal{http.StatusNotFound, "nobody subscribes to the topic"}
 	case errors.Is(err, broker.ErrTooLarge):
@@ -119,8 +121,6 @@ func (s *server) publishHere(ctx context.Context, topic string, r *broker.Record
 		return 0, &refusal{http.StatusTooManyRequests, "no room"}
 	case errors.Is(err, broker.ErrRejected):
 		return 0, &refusal{http.StatusUnprocessableEntity, "a subscription refused the event for good"}
-	case errors.Is(err, broker.ErrNotDelivered):
-		return 0, &refusal{http.StatusServiceUnavailable, "not delivered"}
 	}
-	return 0, &refusal{http.StatusGatewayTimeout, "perhaps delivered; send it again with the same id and source"}
+	return 0, &refusal{http.StatusServiceUnavailable, "not delivered"}
 }

@@ -35,10 +35,23 @@ type leg struct {
 	noWait    bool
 	route     *route // that was looked up just now, for the first attempt; else nil
 
-	uncertain bool      // a member may have it
-	sticky    *endpoint // that member
-	last      error     // of the attempts
-	failures  int
+	mayHave  []*endpoint // members that were asked and have not answered, the last one last
+	last     error       // of the attempts
+	failures int
+}
+
+// isUncertain reports whether a member may have the message.
+func (l *leg) isUncertain() bool { return len(l.mayHave) > 0 }
+
+// doubt notes that ep may have the message.
+func (l *leg) doubt(ep *endpoint) {
+	l.trust(ep)
+	l.mayHave = append(l.mayHave, ep)
+}
+
+// trust notes that ep has not got the message: it knows those that it had.
+func (l *leg) trust(ep *endpoint) {
+	l.mayHave = slices.DeleteFunc(l.mayHave, func(other *endpoint) bool { return other == ep })
 }
 
 // String says where the leg leads.
@@ -67,14 +80,14 @@ func (l *leg) error(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case l.isUncertain():
+		return fmt.Errorf("%s: %w", l, err)
 	case errors.Is(err, errGone):
-		return broker.ErrNoSubscribers
+		return broker.NotDelivered(broker.ErrNoSubscribers)
 	case errors.Is(err, errRejected):
 		return broker.Rejected(fmt.Errorf("%s: %w", l, err))
-	case !l.uncertain:
-		return broker.NotDelivered(fmt.Errorf("%s: %w", l, err))
 	}
-	return fmt.Errorf("%s: %w", l, err)
+	return broker.NotDelivered(fmt.Errorf("%s: %w", l, err))
 }
 
 // run delivers the message. It returns nil when that succeeded; uncertain says
@@ -130,16 +143,17 @@ func (l *leg) try(ctx context.Context, ep *endpoint, route *route) (ended bool, 
 	case done:
 		return true, nil
 	case rejected:
+		l.trust(ep)
 		return true, l.refused(v.err)
 	case cut:
-		l.uncertain, l.sticky = true, ep
+		l.doubt(ep)
 	case unsent, leaving, full, failed:
 	}
 	l.last = v.err
 	switch {
 	case l.isOver(ctx):
 		return true, l.ended(ctx)
-	case l.noWait && !l.uncertain:
+	case l.noWait && !l.isUncertain():
 		return true, fmt.Errorf("%w: %w", broker.ErrBackpressure, v.err)
 	case v.kind == full:
 		l.failures++
@@ -193,8 +207,10 @@ func (l *leg) choose(ctx context.Context) (*endpoint, *route, error) {
 
 func (l *leg) best(members []*endpoint) *endpoint {
 	now := time.Now()
-	if slices.Contains(members, l.sticky) && l.sticky.health.available(now) {
-		return l.sticky
+	if n := len(l.mayHave); n > 0 {
+		if last := l.mayHave[n-1]; slices.Contains(members, last) && last.health.available(now) {
+			return last
+		}
 	}
 	if first := highest(members, l.message.choice); first != nil && first.health.available(now) {
 		return first

@@ -81,7 +81,7 @@ func (p *publisher) publish(ctx context.Context, topic string, r *broker.Record,
 		return broker.NotDelivered(err)
 	}
 	if route.empty() {
-		return broker.ErrNoSubscribers
+		return broker.NotDelivered(broker.ErrNoSubscribers)
 	}
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -151,6 +151,7 @@ func joinLegs(legs []leg, errs []error) error {
 	var failures []error
 	reached, refused, uncertain := 0, 0, false
 	for i, err := range errs {
+		uncertain = uncertain || err != nil && legs[i].isUncertain()
 		switch {
 		case err == nil:
 			reached++
@@ -159,20 +160,22 @@ func joinLegs(legs []leg, errs []error) error {
 			continue
 		case errors.Is(err, errRejected):
 			refused++
-		case legs[i].uncertain:
-			uncertain = true
 		}
 		failures = append(failures, fmt.Errorf("%s: %w", &legs[i], err))
 	}
 	err := errors.Join(failures...)
 	switch {
-	case err == nil && reached == 0:
-		return broker.ErrNoSubscribers
-	case err == nil:
+	case err == nil && reached > 0:
 		return nil
-	case refused == len(failures):
+	case err == nil:
+		err = broker.ErrNoSubscribers
+	}
+	switch {
+	case uncertain:
+		return err
+	case refused > 0 && refused == len(failures):
 		return broker.Rejected(err)
-	case !uncertain && reached == 0 && refused == 0:
+	case reached == 0 && refused == 0:
 		return broker.NotDelivered(err)
 	}
 	return err

@@ -33,16 +33,17 @@ func (l *leg) runSingle(ctx context.Context) error {
 		case v.kind == leaving, v.kind == unsent && isDead(l.single.entry.Address, v.err):
 			return errGone
 		case v.kind == rejected:
+			l.trust(l.single)
 			return l.refused(v.err)
 		case v.kind == cut:
-			l.uncertain = true
+			l.doubt(l.single)
 		}
 		l.last = v.err
 		l.failures++
 		switch {
 		case errors.Is(v.err, errSilent), l.isOver(ctx):
 			return l.ended(ctx)
-		case l.noWait && !l.uncertain:
+		case l.noWait && !l.isUncertain():
 			return fmt.Errorf("%w: %w", broker.ErrBackpressure, v.err)
 		}
 		if v.kind == full { // it is alive

@@ -128,7 +128,7 @@ func (w *wave) deliver(ctx context.Context, ep *endpoint, places []int) {
 		place := places[i]
 		w.verdicts[place] = v
 		if v.kind == cut {
-			w.legs[place].uncertain, w.legs[place].sticky = true, ep
+			w.legs[place].doubt(ep)
 		}
 	}
 }

@@ -29,11 +29,11 @@ var publishFaults = []struct {
 	cause   error
 	verdict func(error) error
 }{
-	{kerr.UnknownTopicOrPartition, because(broker.ErrNoSubscribers)},
-	{kerr.UnknownTopicID, because(broker.ErrNoSubscribers)},
-	{kerr.MessageTooLarge, because(broker.ErrTooLarge)},
-	{kerr.RecordListTooLarge, because(broker.ErrTooLarge)},
-	{kerr.InvalidTopicException, because(broker.ErrInvalidTopic)},
+	{kerr.UnknownTopicOrPartition, notDelivered(broker.ErrNoSubscribers)},
+	{kerr.UnknownTopicID, notDelivered(broker.ErrNoSubscribers)},
+	{kerr.MessageTooLarge, rejected(broker.ErrTooLarge)},
+	{kerr.RecordListTooLarge, rejected(broker.ErrTooLarge)},
+	{kerr.InvalidTopicException, rejected(broker.ErrInvalidTopic)},
 	{kerr.InvalidRecord, broker.Rejected},
 	{kerr.InvalidTimestamp, broker.Rejected},
 	{kerr.PolicyViolation, broker.Rejected},
@@ -46,9 +46,13 @@ var publishFaults = []struct {
 	{kerr.NotEnoughReplicas, broker.NotDelivered},
 }
 
-// because puts a cause of package broker, which implies the outcome, before err.
-func because(cause error) func(error) error {
-	return func(err error) error { return fmt.Errorf("%w: %w", cause, err) }
+// notDelivered is the verdict that has a cause of package broker.
+func notDelivered(cause error) func(error) error {
+	return func(err error) error { return broker.NotDelivered(fmt.Errorf("%w: %w", cause, err)) }
+}
+
+func rejected(cause error) func(error) error {
+	return func(err error) error { return broker.Rejected(fmt.Errorf("%w: %w", cause, err)) }
 }
 
 // passes reports whether the client is going to try again by itself after err. It

@@ -76,13 +76,13 @@ func (d *driver) PublishBatch(ctx context.Context, topic string, rs []*broker.Re
 func (d *driver) produce(ctx context.Context, topic string, r *broker.Record, o broker.PublishOptions) (*production, error) {
 	s := d.session.Load()
 	if s == nil {
-		return nil, broker.ErrClosed
+		return nil, broker.NotDelivered(broker.ErrClosed)
 	}
 	size := sizeOf(r)
 	weight := min(int64(size)+recordOverhead, d.config.maxBufferedBytes)
 	if !d.room.TryAcquire(weight) {
 		if o.NoWait {
-			return nil, broker.ErrBackpressure
+			return nil, broker.NotDelivered(broker.ErrBackpressure)
 		}
 		if err := s.acquire(ctx, d.room, weight); err != nil {
 			return nil, broker.NotDelivered(err)

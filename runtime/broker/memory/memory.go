@@ -115,7 +115,7 @@ func (d *Driver) Open(_ context.Context, spec broker.SourceSpec) (broker.Source,
 func (d *Driver) Close(context.Context) error {
 	d.closed.Store(true)
 	for _, t := range d.topics.Range {
-		t.(*topic).failWaiting(broker.ErrClosed) //nolint:forcetypeassert // the map holds nothing else
+		t.(*topic).failWaiting(broker.NotDelivered(broker.ErrClosed)) //nolint:forcetypeassert // the map holds nothing else
 	}
 	return nil
 }

@@ -38,14 +38,14 @@ func (t *topic) publish(r *broker.Record, noWait bool) (*publication, error) {
 	defer t.mu.Unlock()
 	switch {
 	case t.driver.closed.Load():
-		return nil, broker.ErrClosed
+		return nil, broker.NotDelivered(broker.ErrClosed)
 	case len(t.queues) == 0:
-		return nil, broker.ErrNoSubscribers
+		return nil, broker.NotDelivered(broker.ErrNoSubscribers)
 	case len(t.waiting) == 0 && t.hasRoom():
 		t.enqueue(&kept)
 		return nil, nil
 	case noWait:
-		return nil, broker.ErrBackpressure
+		return nil, broker.NotDelivered(broker.ErrBackpressure)
 	}
 	p := &publication{kept, make(chan error, 1)}
 	t.waiting = append(t.waiting, p)
@@ -95,7 +95,7 @@ func (t *topic) roomMade() {
 // mu.
 func (t *topic) admit() {
 	if len(t.queues) == 0 {
-		t.fail(broker.ErrNoSubscribers)
+		t.fail(broker.NotDelivered(broker.ErrNoSubscribers))
 	}
 	for len(t.waiting) > 0 && t.hasRoom() {
 		p := t.waiting[0]

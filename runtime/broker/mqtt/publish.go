@@ -54,7 +54,7 @@ func (d *driver) Publish(ctx context.Context, topic string, r *broker.Record, o 
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%w: %w", err, context.Cause(ctx))
+			return broker.NotDelivered(fmt.Errorf("%w: %w", err, context.Cause(ctx)))
 		}
 	}
 }
@@ -69,7 +69,7 @@ func (d *driver) send(ctx context.Context, topic string, r *broker.Record) (*sen
 		}
 		p := newPublish(topic, r)
 		if size := packetSize(p); size > s.maxPacket {
-			return nil, fmt.Errorf("%w: %d bytes with headers, the server takes %d", broker.ErrTooLarge, size, s.maxPacket)
+			return nil, broker.Rejected(fmt.Errorf("%w: %d bytes with headers, the server takes %d", broker.ErrTooLarge, size, s.maxPacket))
 		}
 		w := &sending{s, make(chan packets.ControlPacket, 1)}
 		err = s.AddToSession(ctx, p, w.answer)
@@ -83,7 +83,7 @@ func (d *driver) send(ctx context.Context, topic string, r *broker.Record) (*sen
 			case <-ctx.Done():
 			}
 		case errors.Is(err, sessions.ErrPacketIdentifiersExhausted):
-			return nil, fmt.Errorf("%w: %w", broker.ErrBackpressure, errNoIDs)
+			return nil, broker.NotDelivered(fmt.Errorf("%w: %w", broker.ErrBackpressure, errNoIDs))
 		case ctx.Err() != nil:
 			return nil, broker.NotDelivered(fmt.Errorf("%w: %w", broker.ErrBackpressure, context.Cause(ctx)))
 		default:
@@ -113,9 +113,8 @@ func (w *sending) await(ctx context.Context) error {
 	}
 }
 
-// unanswered is the error of what was sent in a session that is over. The reason is not
-// wrapped: that the broker is closed now does not mean that nothing was taken.
-func (w *sending) unanswered() error { return fmt.Errorf("%w: %s", errNoAnswer, w.session.err.Error()) }
+// unanswered is the error of what was sent in a session that is over.
+func (w *sending) unanswered() error { return fmt.Errorf("%w: %w", errNoAnswer, w.session.err) }
 
 // Reason codes of PUBACK (MQTT 5, section 3.4.2.1).
 const (
@@ -143,11 +142,11 @@ func (w *sending) outcome(answer packets.ControlPacket) error {
 	}
 	switch {
 	case ack.ReasonCode == noMatchingSubscribers:
-		return broker.ErrNoSubscribers
+		return broker.NotDelivered(broker.ErrNoSubscribers)
 	case ack.ReasonCode < firstError:
 		return nil
 	case ack.ReasonCode == quotaExceeded:
-		return fmt.Errorf("%w: %w", broker.ErrBackpressure, refusal())
+		return broker.NotDelivered(fmt.Errorf("%w: %w", broker.ErrBackpressure, refusal()))
 	case ack.ReasonCode == unspecified, ack.ReasonCode == implementationSpecific, ack.ReasonCode == identifierInUse:
 		return broker.NotDelivered(refusal())
 	default:

@@ -148,7 +148,7 @@ func (a *acks) giveUp(err error, which func(topic string) bool) {
 // verdict reads a confirmation.
 func verdict(m *nats.Msg) error {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-		return fmt.Errorf("%w: %w", broker.ErrNoSubscribers, jetstream.ErrNoStreamResponse)
+		return broker.NotDelivered(fmt.Errorf("%w: %w", broker.ErrNoSubscribers, jetstream.ErrNoStreamResponse))
 	}
 	if bytes.HasPrefix(m.Data, []byte(`{"stream":"`)) && !bytes.Contains(m.Data, []byte(`"error"`)) {
 		return nil // a name cannot contain quotes

@@ -218,12 +218,12 @@ func (l *link) await(ctx context.Context) (*nats.Conn, <-chan struct{}, error) {
 	defer conn.RemoveStatusListener(changes)
 	for !conn.IsConnected() {
 		if conn.IsClosed() {
-			return nil, nil, broker.ErrClosed
+			return nil, nil, broker.NotDelivered(broker.ErrClosed)
 		}
 		select {
 		case <-changes:
 		case <-closed:
-			return nil, nil, broker.ErrClosed
+			return nil, nil, broker.NotDelivered(broker.ErrClosed)
 		case <-ctx.Done():
 			return nil, nil, broker.NotDelivered(fmt.Errorf("%w: %w", broker.ErrNotConnected, context.Cause(ctx)))
 		}
@@ -277,7 +277,7 @@ func checkSize(conn *nats.Conn, r *broker.Record, size int) error {
 		limit -= min(deadLetterRoom, limit/16)
 	}
 	if size > limit {
-		return fmt.Errorf("%w: body and headers have %d bytes, more than %d", broker.ErrTooLarge, size, limit)
+		return broker.Rejected(fmt.Errorf("%w: body and headers have %d bytes, more than %d", broker.ErrTooLarge, size, limit))
 	}
 	return nil
 }

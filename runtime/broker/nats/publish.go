@@ -46,7 +46,7 @@ func (d *Driver) Publish(ctx context.Context, topic string, r *broker.Record, o 
 			return err
 		}
 		if ended := d.pause(ctx, again); ended != nil {
-			return fmt.Errorf("%w: %w", ended, err)
+			return broker.NotDelivered(fmt.Errorf("%w: %w", ended, err))
 		}
 	}
 }
@@ -115,9 +115,9 @@ func unsent(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, nats.ErrMaxPayload):
-		return fmt.Errorf("%w: %w", broker.ErrTooLarge, err)
+		return broker.Rejected(fmt.Errorf("%w: %w", broker.ErrTooLarge, err))
 	case errors.Is(err, nats.ErrConnectionClosed):
-		return fmt.Errorf("%w: %w", broker.ErrClosed, err)
+		return broker.NotDelivered(fmt.Errorf("%w: %w", broker.ErrClosed, err))
 	case errors.Is(err, nats.ErrHeadersNotSupported), errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrBadHeaderMsg):
 		return broker.Rejected(err)
 	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionDraining):
@@ -131,9 +131,9 @@ func unsent(err error) error {
 func refusal(err *jetstream.APIError) error {
 	switch {
 	case err.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
-		return fmt.Errorf("%w: %w", broker.ErrTooLarge, err)
+		return broker.Rejected(fmt.Errorf("%w: %w", broker.ErrTooLarge, err))
 	case err.ErrorCode == storeFailedCode && strings.HasPrefix(err.Description, "maximum "):
-		return fmt.Errorf("%w: %w", broker.ErrBackpressure, err)
+		return broker.NotDelivered(fmt.Errorf("%w: %w", broker.ErrBackpressure, err))
 	case err.Code >= 400 && err.Code < 500:
 		return broker.Rejected(err)
 	default:

@@ -51,7 +51,7 @@ func (s *session) awaitRoom(ctx context.Context, o broker.PublishOptions) error 
 		if !blocked {
 			return nil
 		}
-		err := fmt.Errorf("%w: the server is short of memory or disk", broker.ErrBackpressure)
+		err := broker.NotDelivered(fmt.Errorf("%w: the server is short of memory or disk", broker.ErrBackpressure))
 		if o.NoWait {
 			return err
 		}
@@ -60,7 +60,7 @@ func (s *session) awaitRoom(ctx context.Context, o broker.PublishOptions) error 
 		case <-s.gone:
 			return nil // sending finds out
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			return broker.NotDelivered(fmt.Errorf("%w: %w", context.Cause(ctx), err))
 		}
 	}
 }

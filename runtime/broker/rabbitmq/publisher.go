@@ -120,7 +120,7 @@ func (p *publisher) settle(tag uint64, stored bool) {
 	case !stored: // other queues of the topic may have it
 		w.done <- errNack
 	case returned:
-		w.done <- broker.ErrNoSubscribers
+		w.done <- broker.NotDelivered(broker.ErrNoSubscribers)
 	default:
 		w.done <- nil
 	}
@@ -166,11 +166,7 @@ func (p *publisher) unconfirmed(cause error) error {
 			return broker.NotDelivered(p.refusal)
 		}
 	}
-	if e, ok := errors.AsType[*amqp.Error](cause); ok {
-		return fmt.Errorf("%w: %w", errNoConfirmation, e)
-	}
-	// Not wrapped: that there is no connection now does not mean that there was none.
-	return fmt.Errorf("%w: %s", errNoConfirmation, cause.Error())
+	return fmt.Errorf("%w: %w", errNoConfirmation, cause)
 }
 
 // block notes whether the server takes messages.

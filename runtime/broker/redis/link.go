@@ -115,7 +115,7 @@ func (l *link) await(ctx context.Context) error {
 		lost, restored := l.lost, l.restored
 		l.mu.Unlock()
 		if l.ended.Err() != nil {
-			return broker.ErrClosed
+			return broker.NotDelivered(broker.ErrClosed)
 		}
 		if lost == nil {
 			return nil
@@ -123,7 +123,7 @@ func (l *link) await(ctx context.Context) error {
 		select {
 		case <-restored:
 		case <-l.ended.Done():
-			return broker.ErrClosed
+			return broker.NotDelivered(broker.ErrClosed)
 		case <-ctx.Done():
 			return broker.NotDelivered(fmt.Errorf("%w: %w: %w", broker.ErrNotConnected, lost, context.Cause(ctx)))
 		}

@@ -33,7 +33,7 @@ func (d *driver) Publish(ctx context.Context, topic string, r *broker.Record, o 
 			return err
 		}
 		if ended := d.link.pause(ctx, min(highestWait, lowestWait<<min(attempt, 10))); ended != nil {
-			return fmt.Errorf("%w: %w", ended, err)
+			return broker.NotDelivered(fmt.Errorf("%w: %w", ended, err))
 		}
 	}
 }
@@ -86,13 +86,13 @@ func (d *driver) outcome(err error) error {
 	case err == nil:
 		return nil
 	case rueidis.IsRedisNil(err):
-		return broker.ErrNoSubscribers
+		return broker.NotDelivered(broker.ErrNoSubscribers)
 	case unsent(err):
 		return broker.NotDelivered(fmt.Errorf("%w: %w", broker.ErrNotConnected, err))
 	case !answered:
 		return err
 	case strings.HasPrefix(answer.Error(), "OOM"):
-		return fmt.Errorf("%w: %w", broker.ErrBackpressure, err)
+		return broker.NotDelivered(fmt.Errorf("%w: %w", broker.ErrBackpressure, err))
 	case isNotNow(answer):
 		return broker.NotDelivered(fmt.Errorf("%w: %w", errNotNow, err))
 	default:

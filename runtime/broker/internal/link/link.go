@@ -157,7 +157,7 @@ func (l *Link[S]) Await(ctx context.Context) (s S, err error) {
 		changed := l.changed
 		l.mu.Unlock()
 		if l.ended.Err() != nil {
-			return s, broker.ErrClosed
+			return s, broker.NotDelivered(broker.ErrClosed)
 		}
 		current, lost := l.Current()
 		if lost == nil {

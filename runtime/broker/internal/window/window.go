@@ -29,13 +29,13 @@ func (w *Window) Take(ctx context.Context, noWait bool) error {
 		return nil
 	}
 	if noWait {
-		return fmt.Errorf("%w in the publish window", broker.ErrBackpressure)
+		return broker.NotDelivered(fmt.Errorf("%w in the publish window", broker.ErrBackpressure))
 	}
 	select {
 	case w.slots <- struct{}{}:
 		return nil
 	case <-w.ended:
-		return broker.ErrClosed
+		return broker.NotDelivered(broker.ErrClosed)
 	case <-ctx.Done():
 		return broker.NotDelivered(fmt.Errorf("wait for room in the publish window: %w", context.Cause(ctx)))
 	}
