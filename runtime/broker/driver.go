@@ -273,5 +273,6 @@ func mark(outcome, err error) error {
 // markedError carries a driver's verdict to the engine.
 type markedError struct{ outcome, err error }
 
-func (e *markedError) Error() string   { return e.err.Error() }
-func (e *markedError) Unwrap() []error { return []error{e.outcome, e.err} }
+func (e *markedError) Error() string        { return e.err.Error() }
+func (e *markedError) Is(target error) bool { return target == e.outcome }
+func (e *markedError) Unwrap() error        { return e.err }

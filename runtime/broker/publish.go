@@ -168,14 +168,15 @@ func (s *settings) prepare(r *Record, headers headerBudget) (*Record, error) {
 }
 
 func publishResult(topic string, err error, o PublishOptions) error {
-	if err == nil {
+	if err == nil || o.AllowNoSubscribers && isNoSubscribers(err) {
 		return nil
 	}
-	err = publishError(topic, err)
-	if o.AllowNoSubscribers && errors.Is(err, ErrNoSubscribers) && errors.Is(err, ErrNotDelivered) {
-		return nil
-	}
-	return err
+	return publishError(topic, err)
+}
+
+// isNoSubscribers reports whether it is certain that nobody would have kept the message.
+func isNoSubscribers(err error) bool {
+	return errors.Is(err, ErrNoSubscribers) && errors.Is(outcomeOf(err), ErrNotDelivered)
 }
 
 // publishError says what became of the message.
