@@ -57,9 +57,14 @@ func Duplicate(n int) Fault {
 		if err := p.next(ctx); err != nil {
 			return err
 		}
-		return p.next(ctx)
+		if err := p.next(ctx); err != nil {
+			return errors.Join(errOnce, err) // joined, it does not say that nothing was taken
+		}
+		return nil
 	}}
 }
+
+var errOnce = errors.New("the message was taken once of twice")
 
 // Reorder delivers the nth message after the next one that is not held so, even
 // if both have the same key; if there is none, when the broker is disconnected.

@@ -3,6 +3,7 @@ package eventtest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -56,6 +57,7 @@ func TestFaults(t *testing.T) {
 		{"none", nil, "abcd", nil},
 		{"fail", []eventtest.Fault{eventtest.Fail(2, errFault), eventtest.Fail(4, refused)}, "ac", map[int]error{2: broker.ErrNotDelivered, 4: broker.ErrRejected}},
 		{"lose the acknowledgement", []eventtest.Fault{eventtest.LoseAck(2, errFault)}, "abcd", map[int]error{2: broker.ErrUncertain}},
+		{"lose it because of the end", []eventtest.Fault{eventtest.LoseAck(2, fmt.Errorf("%w: %w", broker.ErrClosed, errFault))}, "abcd", map[int]error{2: broker.ErrUncertain}},
 		{"duplicate", []eventtest.Fault{eventtest.Duplicate(1)}, "aabcd", nil},
 		{"reorder", []eventtest.Fault{eventtest.Reorder(2)}, "acbd", nil},
 		{"reorder the last", []eventtest.Fault{eventtest.Reorder(4)}, "abc", nil},
@@ -76,6 +78,21 @@ func TestFaults(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestDuplicateThatFailsTheSecondTime(t *testing.T) {
+	inner := eventtest.InjectFaults(memorybroker.NewDriver(), eventtest.Fail(2, errFault))
+	b := broker.New(eventtest.InjectFaults(inner, eventtest.Duplicate(1)))
+	if err := errors.Join(b.Connect(t.Context()), b.DeclareQueue(t.Context(), "t", "q")); err != nil {
+		t.Fatal(err)
+	}
+	err := b.Publish(t.Context(), "t", &broker.Message{})
+	if !errors.Is(err, broker.ErrUncertain) || errors.Is(err, broker.ErrNotDelivered) || !errors.Is(err, errFault) {
+		t.Errorf("got %v, want ErrUncertain and the fault", err)
+	}
+	if err := b.Disconnect(context.WithoutCancel(t.Context())); err != nil {
+		t.Error(err)
 	}
 }
 
