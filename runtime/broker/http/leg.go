@@ -149,7 +149,7 @@ func (l *leg) try(ctx context.Context, ep *endpoint, route *route) (ended bool, 
 		l.doubt(ep)
 	case unsent, leaving, full, failed:
 	}
-	l.last = v.err
+	l.blame(v.err)
 	switch {
 	case l.isOver(ctx):
 		return true, l.ended(ctx)
@@ -163,6 +163,14 @@ func (l *leg) try(ctx context.Context, ep *endpoint, route *route) (ended bool, 
 		return false, l.pause(ctx, route, l.publisher.budget.delay(l.failures), nil)
 	}
 	return false, nil // another member, or none: choose knows
+}
+
+// blame notes why an attempt failed. That its time was over says less than what went
+// wrong before.
+func (l *leg) blame(err error) {
+	if l.last == nil || !isContext(err) {
+		l.last = err
+	}
 }
 
 // refused is the error of a message that a member will never take.

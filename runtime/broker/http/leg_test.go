@@ -106,3 +106,16 @@ func TestDoubts(t *testing.T) {
 		t.Error("uncertain, although both have answered")
 	}
 }
+
+// TestTheReasonOutlivesTheTime ends a context while a member is asked once more.
+func TestTheReasonOutlivesTheTime(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	l := leg{publisher: &publisher{closed: make(chan struct{})}}
+	l.blame(fmt.Errorf("handshake: %w", context.Canceled))
+	l.blame(errSelf)
+	l.blame(fmt.Errorf("handshake: %w", context.Canceled))
+	if err := l.ended(ctx); !errors.Is(err, errSelf) || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the end of the context and the reason before", err)
+	}
+}

@@ -38,7 +38,7 @@ func (l *leg) runSingle(ctx context.Context) error {
 		case v.kind == cut:
 			l.doubt(l.single)
 		}
-		l.last = v.err
+		l.blame(v.err)
 		l.failures++
 		switch {
 		case errors.Is(v.err, errSilent), l.isOver(ctx):
