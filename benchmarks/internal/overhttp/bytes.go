@@ -21,6 +21,10 @@ func runBytes(ctx context.Context, b *measure.Bench) error {
 	if err != nil {
 		return err
 	}
+	shared, err := sharedBytes(ctx, b)
+	if err != nil {
+		return err
+	}
 	free, err := brokerBytes(ctx, b, "micro-event, no key", func() string { return "" })
 	if err != nil {
 		return err
@@ -30,7 +34,7 @@ func runBytes(ctx context.Context, b *measure.Bench) error {
 		return err
 	}
 	for _, n := range callers {
-		c := measure.Comparison{Group: Bytes, Name: measure.NameOfCallers(n), Callers: n, Sides: []measure.Side{bare, free, keyed}}
+		c := measure.Comparison{Group: Bytes, Name: measure.NameOfCallers(n), Callers: n, Sides: []measure.Side{bare, shared, free, keyed}}
 		if err := b.Compare(ctx, c); err != nil {
 			return err
 		}
@@ -55,11 +59,20 @@ func brokerBytes(ctx context.Context, b *measure.Bench, name string, key func() 
 	counter, body := measure.NewCounter(), sample.Body()
 	return published(ctx, b, name, counter, func() (*broker.Record, error) {
 		return &broker.Record{Key: key(), Body: body}, nil
-	}, func(body []byte) error {
-		if len(body) == 0 {
-			return errors.New("the body is empty")
-		}
-		counter.Add()
-		return nil
-	})
+	}, func(body []byte) error { return count(counter, body) })
+}
+
+// sharedBytes is sharedTCP without encoding and decoding.
+func sharedBytes(ctx context.Context, b *measure.Bench) (measure.Side, error) {
+	counter, body := measure.NewCounter(), sample.Body()
+	return sharedTCP(ctx, b, counter, func() ([]byte, error) { return body, nil }, func(body []byte) error { return count(counter, body) })
+}
+
+// count is handle without decoding.
+func count(counter *measure.Counter, body []byte) error {
+	if len(body) == 0 {
+		return errors.New("the body is empty")
+	}
+	counter.Add()
+	return nil
 }

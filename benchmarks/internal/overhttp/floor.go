@@ -1,16 +1,12 @@
 package overhttp
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"sync"
 
 	"github.com/micro-event/micro-event/benchmarks/internal/measure"
 	"github.com/micro-event/micro-event/benchmarks/internal/sample"
@@ -83,90 +79,4 @@ func Post(ctx context.Context, client *http.Client, url string, body []byte) err
 		return fmt.Errorf("status %s", response.Status)
 	}
 	return nil
-}
-
-// rawTCP is a length, a body, and a byte that says that it was handled, on a connection
-// for each caller: what the network and the scheduler cost without HTTP.
-func rawTCP(ctx context.Context, b *measure.Bench) (measure.Side, error) {
-	counter := measure.NewCounter()
-	l, err := listen(ctx)
-	if err != nil {
-		return measure.Side{}, err
-	}
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return // closed below
-			}
-			go answer(conn, counter)
-		}
-	}()
-	b.Cleanup(l.Close)
-	pool := make(chan net.Conn, most)
-	var open sync.Mutex
-	var conns []net.Conn
-	b.Cleanup(func() error {
-		var errs []error
-		for _, c := range conns {
-			errs = append(errs, c.Close())
-		}
-		return errors.Join(errs...)
-	})
-	take := func(ctx context.Context) (net.Conn, error) {
-		select {
-		case c := <-pool:
-			return c, nil
-		default:
-		}
-		var d net.Dialer
-		c, err := d.DialContext(ctx, "tcp", l.Addr().String())
-		if err == nil {
-			open.Lock()
-			conns = append(conns, c)
-			open.Unlock()
-		}
-		return c, err
-	}
-	return measure.Side{Name: "raw TCP", Note: "a connection for each caller, no headers", Delivered: counter.Wait, Each: func(ctx context.Context) error {
-		body, err := marshal()
-		if err != nil {
-			return err
-		}
-		c, err := take(ctx)
-		if err != nil {
-			return err
-		}
-		frame := append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body))), body...)
-		if _, err := c.Write(frame); err != nil {
-			return err
-		}
-		if _, err := io.ReadFull(c, frame[:1]); err != nil {
-			return err
-		}
-		pool <- c
-		return nil
-	}}, nil
-}
-
-// answer handles what comes on a connection until it ends.
-func answer(conn net.Conn, counter *measure.Counter) {
-	defer conn.Close() //nolint:errcheck // the publisher sees it
-	r := bufio.NewReader(conn)
-	var size [4]byte
-	for {
-		if _, err := io.ReadFull(r, size[:]); err != nil {
-			return
-		}
-		body := make([]byte, binary.BigEndian.Uint32(size[:]))
-		if _, err := io.ReadFull(r, body); err != nil {
-			return
-		}
-		if handle(counter, body) != nil {
-			return
-		}
-		if _, err := conn.Write([]byte{1}); err != nil {
-			return
-		}
-	}
 }

@@ -37,7 +37,7 @@ func Run(ctx context.Context, b *measure.Bench) error {
 	}
 	var sides []measure.Side
 	for _, open := range []func(context.Context, *measure.Bench) (measure.Side, error){
-		bare, rawTCP, records, typed, watermillHTTP, cloudEvents, connectUnary, gomicroHTTP,
+		bare, rawTCP, rawShared, records, typed, watermillHTTP, cloudEvents, connectUnary, gomicroHTTP,
 	} {
 		side, err := open(ctx, b)
 		if err != nil {
