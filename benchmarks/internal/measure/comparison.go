@@ -86,7 +86,14 @@ type Bench struct {
 	// Results are those of all comparisons so far.
 	Results []Result
 
+	visits   map[string]visit
 	cleanups []func() error
+}
+
+// visit is what a comparison has measured so far.
+type visit struct {
+	players []*player
+	at      int // in Results
 }
 
 // Cleanup calls f when [Bench.Close] is called, the last one first.
@@ -108,7 +115,8 @@ func (b *Bench) logf(format string, args ...any) {
 	}
 }
 
-// Compare runs a comparison and adds its result. An error of a side makes that side
+// Compare runs a comparison and adds its result. One that ran before, with the same
+// sides, goes on: its result is that of all rounds. An error of a side makes that side
 // void; an error of Compare means that there is no result.
 func (b *Bench) Compare(ctx context.Context, c Comparison) error {
 	if c.Callers == 0 {
@@ -118,27 +126,58 @@ func (b *Bench) Compare(ctx context.Context, c Comparison) error {
 		c.Rounds = b.Rounds
 	}
 	began := time.Now()
+	name := c.Group + ", " + c.Name
+	first := 0 // round
+	before, again := b.visits[name]
+	if again {
+		if len(before.players) != len(c.Sides) {
+			return fmt.Errorf("measure: %s: %d sides, %d before", name, len(c.Sides), len(before.players))
+		}
+		first = b.Results[before.at].Rounds
+	}
 	players := make([]*player, len(c.Sides))
 	for i := range c.Sides {
 		players[i] = newPlayer(&c, &c.Sides[i], b.Turn)
+		if again {
+			players[i].void = before.players[i].void
+		}
 		if !c.Cold {
 			players[i].warmUp(ctx)
+		}
+		if again {
+			players[i].goOn(before.players[i])
 		}
 	}
 	for round := range c.Rounds {
 		for i := range players {
-			at := (i + round) % len(players)
+			at := (i + first + round) % len(players)
 			players[at].turn(ctx)
 		}
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("measure: %s, %s: %w", c.Group, c.Name, err)
+			return fmt.Errorf("measure: %s: %w", name, err)
 		}
 	}
+	b.note(&c, players, before, again)
+	b.logf("%s: %.1f s", name, time.Since(began).Seconds())
+	return nil
+}
+
+// note keeps what was measured, in the place of what was before.
+func (b *Bench) note(c *Comparison, players []*player, before visit, again bool) {
 	result := Result{Group: c.Group, Name: c.Name, Callers: c.Callers, Rounds: c.Rounds, Children: c.Children}
 	for _, p := range players {
 		result.Rows = append(result.Rows, p.row(players[0]))
 	}
-	b.Results = append(b.Results, result)
-	b.logf("%s, %s: %.1f s", c.Group, c.Name, time.Since(began).Seconds())
-	return nil
+	at := len(b.Results)
+	if again {
+		at = before.at
+		result.Rounds += b.Results[at].Rounds
+		b.Results[at] = result
+	} else {
+		b.Results = append(b.Results, result)
+	}
+	if b.visits == nil {
+		b.visits = make(map[string]visit)
+	}
+	b.visits[c.Group+", "+c.Name] = visit{players, at}
 }

@@ -6,6 +6,9 @@
 // a side is the median and the quartiles of its turns, and of the ratio of its time to
 // the floor's in the same round.
 //
+// A comparison that is run again goes on, so that a state of the machine that lasts for
+// minutes does not decide: see [Bench.Compare].
+//
 // A side that did not deliver exactly what it published is void: its times say
 // nothing, and the [Row] says why.
 package measure

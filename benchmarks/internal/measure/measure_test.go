@@ -62,6 +62,45 @@ func TestTurnsAlternate(t *testing.T) {
 	}
 }
 
+// TestComparisonsGoOn: the second run adds its turns to the first, and what was void
+// stays so.
+func TestComparisonsGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &measure.Bench{Rounds: 3, Turn: 10 * time.Millisecond}
+		calls := 0
+		run := func(name string, slow time.Duration, fails error) {
+			t.Helper()
+			broken := measure.Side{Name: "broken", Each: func(context.Context) error {
+				calls++
+				time.Sleep(time.Millisecond)
+				return fails
+			}}
+			c := measure.Comparison{Name: name, Sides: []measure.Side{sleeper("floor", time.Millisecond), sleeper("other", slow), broken}}
+			if err := b.Compare(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run("a", 2*time.Millisecond, errors.New("away"))
+		run("b", time.Millisecond, nil)
+		calls = 0
+		run("a", 4*time.Millisecond, nil)
+		if len(b.Results) != 2 || b.Results[0].Name != "a" || b.Results[0].Rounds != 6 {
+			t.Fatalf("results: got %+v, want two, the first of six rounds", b.Results)
+		}
+		rows := b.Results[0].Rows
+		if want := (measure.Quartiles{Low: 2, Median: 3, High: 4}); rows[1].Ratio != want || rows[0].Sent != 6*10 {
+			t.Errorf("got %v, the floor sent %d messages; want %v and six turns of 10", rows[1].Ratio, rows[0].Sent, want)
+		}
+		if calls != 0 || rows[2].Void != "away" {
+			t.Errorf("what was void: %d more calls, void %q, want none and the reason", calls, rows[2].Void)
+		}
+		c := measure.Comparison{Name: "a", Sides: []measure.Side{sleeper("floor", time.Millisecond)}}
+		if err := b.Compare(t.Context(), c); err == nil || !strings.Contains(err.Error(), "a: 1 sides, 3 before") {
+			t.Errorf("with other sides: got %v, want an error", err)
+		}
+	})
+}
+
 // TestCallersShareATurn: as many run at the same time, and a unit is not split.
 func TestCallersShareATurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -47,6 +47,14 @@ func (p *player) warmUp(ctx context.Context) {
 	p.turns, p.latencies, p.sent = nil, nil, 0
 }
 
+// goOn adds the turns to those of the same side before.
+func (p *player) goOn(before *player) {
+	p.turns, p.latencies, p.sent = before.turns, before.latencies, before.sent
+	if before.void != "" {
+		p.void = before.void
+	}
+}
+
 // grow multiplies the messages of a turn, a multiple of the callers.
 func (p *player) grow(by float64) {
 	n := max(p.side.Least, int(float64(p.batch)*by))
