@@ -157,27 +157,26 @@ func (b *Bench) Compare(ctx context.Context, c Comparison) error {
 			return fmt.Errorf("measure: %s: %w", name, err)
 		}
 	}
-	b.note(&c, players, before, again)
+	b.note(name, &c, players)
 	b.logf("%s: %.1f s", name, time.Since(began).Seconds())
 	return nil
 }
 
 // note keeps what was measured, in the place of what was before.
-func (b *Bench) note(c *Comparison, players []*player, before visit, again bool) {
+func (b *Bench) note(name string, c *Comparison, players []*player) {
 	result := Result{Group: c.Group, Name: c.Name, Callers: c.Callers, Rounds: c.Rounds, Children: c.Children}
 	for _, p := range players {
 		result.Rows = append(result.Rows, p.row(players[0]))
 	}
-	at := len(b.Results)
-	if again {
-		at = before.at
-		result.Rounds += b.Results[at].Rounds
-		b.Results[at] = result
-	} else {
-		b.Results = append(b.Results, result)
+	if before, again := b.visits[name]; again {
+		result.Rounds += b.Results[before.at].Rounds
+		b.Results[before.at] = result
+		b.visits[name] = visit{players, before.at}
+		return
 	}
 	if b.visits == nil {
 		b.visits = make(map[string]visit)
 	}
-	b.visits[c.Group+", "+c.Name] = visit{players, at}
+	b.visits[name] = visit{players, len(b.Results)}
+	b.Results = append(b.Results, result)
 }

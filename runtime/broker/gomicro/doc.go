@@ -19,8 +19,8 @@
 //
 // Publish returns what go-micro's broker returns; an error is
 // [broker.ErrUncertain], as it says nothing else, unless a broker of ours is behind
-// it. It does not wait longer than its context. What go-micro still does then goes on, and Disconnect waits for it.
-// Nobody says whether anybody subscribes, nor whether the connection stands.
+// it. It does not wait longer than its context. What go-micro still does then goes on,
+// and Disconnect waits for it. Nobody says whether anybody subscribes, nor whether the connection stands.
 //
 // Where brokers of go-micro differ:
 //
