@@ -29,11 +29,11 @@ var publishFaults = []struct {
 	cause   error
 	verdict func(error) error
 }{
-	{kerr.UnknownTopicOrPartition, notDelivered(broker.ErrNoSubscribers)},
-	{kerr.UnknownTopicID, notDelivered(broker.ErrNoSubscribers)},
-	{kerr.MessageTooLarge, rejected(broker.ErrTooLarge)},
-	{kerr.RecordListTooLarge, rejected(broker.ErrTooLarge)},
-	{kerr.InvalidTopicException, rejected(broker.ErrInvalidTopic)},
+	{kerr.UnknownTopicOrPartition, because(broker.ErrNoSubscribers, broker.NotDelivered)},
+	{kerr.UnknownTopicID, because(broker.ErrNoSubscribers, broker.NotDelivered)},
+	{kerr.MessageTooLarge, because(broker.ErrTooLarge, broker.Rejected)},
+	{kerr.RecordListTooLarge, because(broker.ErrTooLarge, broker.Rejected)},
+	{kerr.InvalidTopicException, because(broker.ErrInvalidTopic, broker.Rejected)},
 	{kerr.InvalidRecord, broker.Rejected},
 	{kerr.InvalidTimestamp, broker.Rejected},
 	{kerr.PolicyViolation, broker.Rejected},
@@ -46,13 +46,9 @@ var publishFaults = []struct {
 	{kerr.NotEnoughReplicas, broker.NotDelivered},
 }
 
-// notDelivered is the verdict that has a cause of package broker.
-func notDelivered(cause error) func(error) error {
-	return func(err error) error { return broker.NotDelivered(fmt.Errorf("%w: %w", cause, err)) }
-}
-
-func rejected(cause error) func(error) error {
-	return func(err error) error { return broker.Rejected(fmt.Errorf("%w: %w", cause, err)) }
+// because puts a cause of package broker before what mark marks.
+func because(cause error, mark func(error) error) func(error) error {
+	return func(err error) error { return mark(fmt.Errorf("%w: %w", cause, err)) }
 }
 
 // passes reports whether the client is going to try again by itself after err. It
