@@ -59,6 +59,12 @@ func publishDefects() []defect {
 				return err
 			}
 		}},
+	}
+}
+
+// roomDefects are faults of a Publish that waits.
+func roomDefects() []defect {
+	return []defect{
 		{"waits for room beyond the context", "P3_context_bounds_waiting_for_room", func(l *lab) {
 			l.publish = func(ctx context.Context, p publication, next publishNext) error {
 				return next(context.WithoutCancel(ctx), p)
@@ -97,6 +103,12 @@ func publishDefects() []defect {
 				return err
 			}
 		}},
+	}
+}
+
+// recordDefects are faults in what a driver keeps of a message, and for which topic.
+func recordDefects() []defect {
+	return []defect{
 		{"changes the published message", "P4_the_message_is_not_changed", func(l *lab) {
 			l.publish = func(ctx context.Context, p publication, next publishNext) error {
 				err := next(ctx, p)

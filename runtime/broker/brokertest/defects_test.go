@@ -13,7 +13,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the tables in testdata")
 
 func defects() []defect {
-	return slices.Concat(publishDefects(), messageDefects(), queueDefects(), settleDefects(), connectionDefects(),
+	return slices.Concat(publishDefects(), roomDefects(), recordDefects(), messageDefects(), queueDefects(), settleDefects(), connectionDefects(),
 		publishBrokerDefects(), subscribeBrokerDefects(), handlerBrokerDefects(), poisonBrokerDefects(), stopBrokerDefects())
 }
 
